@@ -1,0 +1,5 @@
+"""Built-in methods: in a checkout they live in the top-level methods/ folder, in a wheel beside this file."""
+
+from ltgen_bench._layout import extend
+
+extend(__path__, "methods")
