@@ -1,0 +1,132 @@
+"""Shared by all tests. One thread per process: tests run side by side, and small networks gain nothing from more."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C; some of them are about Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ltgen_bench.dataset import DatasetSpec, LongTail
+from ltgen_bench.groups import Groups
+from ltgen_bench.plan import DataOptions
+from ltgen_bench.record import Record
+from ltgen_bench.spec import DiffusionSpec, EvalSpec, MethodSpec, NetSpec, RunSpec, SampleSpec, TrainSpec
+
+COUNTS = (170, 121, 87, 62, 44, 32, 23, 16, 11, 8)
+DIGITS = DatasetSpec("digitslt", 1, 20.0, 8, 1, COUNTS, "a1" * 32, "b2" * 32, "c3" * 32)
+SMOKE = TrainSpec(steps=800, batch=32, lr=1e-3, warmup=50, ema=0.99, flip=False, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def digits() -> LongTail:
+    """The embedded dataset: 574 training images of 8x8 pixels, 170 to 8 per class."""
+    return DataOptions().load("digitslt")
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user has set must not change what is tested."""
+    for name in ("LTGEN_RUNS", "LTGEN_DATA", "LTGEN_PLUGINS", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@dataclass
+class Output:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Output]:
+    """`ltgen-bench ARGUMENTS` in this process: exit code, stdout and stderr."""
+    from ltgen_bench.cli import main
+
+    def call(*arguments: object) -> Output:
+        monkeypatch.setattr(sys, "argv", ["ltgen-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        captured = capsys.readouterr()
+        return Output(int(exited.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Record]:
+    return _record
+
+
+def _record(
+    method: str = "ddpm",
+    fd: float = 10.0,
+    *,
+    seed: int = 0,
+    params: Mapping[str, Any] | None = None,  # of the first method, not at their defaults
+    version: int = 1,  # of the first method
+    train: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    protocol: int = 1,
+    features: str = "efflite0@96",
+    score_version: int = 1,
+    flag: str | None = None,
+    dirty: bool = False,
+    deviations: Mapping[str, str] | None = None,
+    alarms: Mapping[str, int] | None = None,
+) -> Record:
+    """A result by hand: Fréchet distance `fd` overall, one less for the majority, two more for the minority."""
+    first, *others = method.split("+")
+    methods = (MethodSpec(first, version, params or {}, tuple(params or ())), *(MethodSpec(m, 1, {}) for m in others))
+    run = RunSpec(
+        preset="smoke",
+        dataset=dataclasses.replace(DIGITS, **data or {}),
+        methods=methods,
+        net=NetSpec(channels=(32, 64), layers=1),
+        train=dataclasses.replace(SMOKE, **train or {}),
+        diffusion=DiffusionSpec(),
+        seed=seed,
+        protocol=protocol,
+    )
+    sampling = dataclasses.replace(SampleSpec(images=500, steps=20), **sample or {})
+    groups = Groups.from_counts(COUNTS)
+    scored = EvalSpec(sampling, features, "d4" * 32, "c3" * 32, groups.as_dict(), score_version)
+    sizes = {"overall": 10, **{name: len(ids) for name, ids in groups}}
+    suffix = "" if features == "inception" else f"-{features}"
+    values = {
+        "FID" if features == "inception" else f"FD{suffix}": {"overall": fd, "majority": fd - 1, "minority": fd + 2},
+        f"IS{suffix}": {"overall": 2.0 + fd / 100, "majority": 1.9, "minority": 1.7},
+        f"recall{suffix}": {"overall": 0.5, "majority": 0.6, "minority": 0.25},
+        f"precision{suffix}": {"overall": 0.75, "majority": 0.8, "minority": 0.7},
+    }
+    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    for metric, groups_ in values.items():
+        for group, value in groups_.items():
+            n_gen = sampling.images // 10 * sizes[group]
+            figures: dict[str, Any] = {"value": value, "n_real": 174 * sizes[group], "n_gen": n_gen}
+            if flag and metric.startswith("F"):
+                figures["flag"] = flag
+            scores.setdefault(metric, {})[group] = figures
+    return Record(
+        run=run,
+        eval=scored,
+        scores=scores,
+        training={"seconds": 12.5, "alarm_steps": dict(alarms or {})},
+        provenance={"dirty": dirty, "finished": "2026-01-01T00:00:00Z"},
+        deviations=deviations or {},
+    )

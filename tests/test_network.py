@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from ltgen_bench.contract import NET
+from ltgen_bench.network import build, flops_per_image, smallest_multiple
+from ltgen_bench.presets import PRESETS
+from ltgen_bench.spec import NetSpec
+
+
+def test_paper_network_has_the_published_parameters():
+    """35,746,307 + 512 C in the published network; the null label's row of zeros is the one addition."""
+    for classes in (10, 100):
+        net = build(NetSpec(), size=32, channels=3, num_classes=classes, seed=0)
+        assert sum(p.numel() for p in net.parameters()) == 35_746_307 + 512 * (classes + 1)
+        assert (net.unet.class_embedding.weight[classes] == 0).all()
+
+
+def test_null_label_adds_nothing_and_never_learns():
+    net = build(NET, size=8, channels=1, num_classes=10, seed=0)
+    unet, null = net.unet, torch.tensor([10])
+    torch.testing.assert_close(unet.class_embedding(null), torch.zeros(1, 128))
+    net(torch.randn(1, 1, 8, 8), torch.tensor([3]), null).sum().backward()
+    assert (unet.class_embedding.weight.grad == 0).all()
+
+
+def test_both_halves_are_the_diffusers_network():
+    net = build(NET, size=8, channels=1, num_classes=10, seed=0).eval()
+    x, t, y = torch.randn(3, 1, 8, 8), torch.tensor([0, 500, 999]), torch.tensor([0, 9, 10])
+    assert torch.equal(net(x, t, y), net.unet(x, t, y).sample)
+
+
+def test_initialisation_depends_on_the_seed_alone():
+    torch.manual_seed(1)
+    a = build(NET, size=8, channels=1, num_classes=10, seed=5)
+    torch.manual_seed(2)
+    b = build(NET, size=8, channels=1, num_classes=10, seed=5)
+    c = build(NET, size=8, channels=1, num_classes=10, seed=6)
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    assert not torch.equal(a.unet.conv_in.weight, c.unet.conv_in.weight)
+
+
+def test_initialisation_is_the_published_one():
+    net = build(NetSpec(channels=(64, 64)), size=8, channels=1, num_classes=10, seed=0).unet
+    conv = net.down_blocks[0].resnets[0].conv1
+    bound = (6 / (9 * (64 + 64))) ** 0.5
+    assert conv.weight.abs().max().item() == pytest.approx(bound, rel=1e-2)
+    assert (conv.bias == 0).all()
+    assert net.down_blocks[0].resnets[0].conv2.weight.abs().max() < 1e-6
+    assert net.class_embedding.weight[:10].std().item() == pytest.approx(1, abs=0.05)
+    # Untrained, the network predicts (almost) nothing.
+    assert net(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.tensor([1, 2])).sample.abs().max() < 1e-3
+
+
+def test_flops_of_the_paper_network():
+    """12.1 GFLOP of convolutions and linear layers, and five attentions over 16x16 tokens of 256 channels."""
+    attention = 5 * 2 * (2 * 256 * 256 * 256)
+    spec = PRESETS["paper"].net
+    assert flops_per_image(spec, size=32, channels=3, num_classes=10) == pytest.approx(12.1e9 + attention, rel=0.005)
+
+
+def test_smallest_multiple():
+    assert [smallest_multiple(n) for n in (1, 2, 4)] == [1, 2, 8]

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+
+from ltgen_bench.contract import NET
+from ltgen_bench.diffusion import alphas_cumprod, scheduler
+from ltgen_bench.errors import UsageError
+from ltgen_bench.method import NoisePrior
+from ltgen_bench.network import build
+from ltgen_bench.sampler import labels, sample, sample_set, to_uint8
+from ltgen_bench.spec import DiffusionSpec, SampleSpec
+
+DIFFUSION = DiffusionSpec()
+CPU = torch.device("cpu")
+SHAPE = (1, 8, 8)
+
+
+class Ideal(torch.nn.Module):
+    """The exact noise prediction when all images of class y are `targets[y]`, under a noise prior."""
+
+    def __init__(self, targets, prior=None):
+        super().__init__()
+        self.targets, self.prior = targets, prior
+        self.unet = type("Unet", (), {"config": type("Config", (), {"num_class_embeds": len(targets) + 1})})
+        self.calls = 0
+
+    def forward(self, x, t, y):
+        self.calls += 1
+        abar = alphas_cumprod(DIFFUSION)[t][:, None, None, None]
+        target = torch.cat([self.targets, self.targets.mean(0, keepdim=True)])[y]
+        return (x - abar.sqrt() * target) / (1 - abar).sqrt()
+
+
+@pytest.fixture(scope="module")
+def net():
+    made = build(NET, size=8, channels=1, num_classes=10, seed=0)
+    with torch.no_grad():  # an untrained network predicts nothing, which would hide mistakes
+        for p in made.parameters():
+            p.add_(0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    return made.eval()
+
+
+def make(net, spec, index, y=None, **options):
+    y = torch.zeros(len(index), dtype=torch.long) if y is None else y
+    return sample(net, spec, DIFFUSION, index=index, y=y, shape=SHAPE, seed=3, device=CPU, **options)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_an_image_is_the_same_in_any_batch(net, sampler):
+    spec = SampleSpec(images=10, sampler=sampler, steps=5, omega=1.5)
+    whole = make(net, spec, range(6))
+    parts = torch.cat([make(net, spec, range(1)), make(net, spec, range(1, 6))])
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(whole[0], whole[1])
+
+
+def test_ddim_visits_the_published_times_and_its_last_update_does_nothing():
+    steps = scheduler(DIFFUSION, SampleSpec(steps=50))
+    assert steps.timesteps.tolist() == list(range(980, -1, -20))
+    x, eps = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4)
+    torch.testing.assert_close(steps.step(eps, 0, x).prev_sample, x)
+
+
+def test_ddim_update_is_the_formula():
+    steps = scheduler(DIFFUSION, SampleSpec(steps=50))
+    abar = alphas_cumprod(DIFFUSION).double()
+    x, eps = torch.randn(2, 1, 4, 4, dtype=torch.float64), torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    x0 = (x - (1 - abar[500]).sqrt() * eps) / abar[500].sqrt()
+    expected = abar[480].sqrt() * x0 + (1 - abar[480]).sqrt() * eps
+    torch.testing.assert_close(steps.step(eps, 500, x).prev_sample, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_the_ideal_network_gives_its_image(sampler):
+    targets = torch.linspace(-1, 1, 3 * 64).reshape(3, *SHAPE)
+    spec = SampleSpec(images=3, sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0)
+    made = make(Ideal(targets), spec, range(3), torch.tensor([0, 1, 2]))
+    # DDIM leaves the noise of abar_0, of standard deviation 0.01.
+    torch.testing.assert_close(made, targets, rtol=0, atol=0.05 if sampler == "ddim" else 0.02)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_a_noise_prior_is_used_in_sampling_too(sampler):
+    """With the prior, the ideal network of shifted and scaled noise gives the image just the same."""
+    targets = torch.linspace(-1, 1, 2 * 64).reshape(2, *SHAPE)
+    prior = NoisePrior(torch.stack([torch.full(SHAPE, 0.7), torch.full(SHAPE, -0.4)]), torch.tensor([1.5, 0.5]))
+    spec = SampleSpec(images=2, sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0)
+    made = make(Ideal(targets, prior), spec, range(2), torch.tensor([0, 1]), noise_prior=prior)
+    torch.testing.assert_close(made, targets, rtol=0, atol=0.06)
+    # The first input of the network is a draw from the prior.
+    seen = []
+    net = Ideal(targets)
+    net.forward = lambda x, t, y: seen.append(x) or torch.zeros_like(x)
+    made = make(net, spec, range(400), torch.zeros(400, dtype=torch.long), noise_prior=prior)
+    level = (1 - alphas_cumprod(DIFFUSION)[scheduler(DIFFUSION, spec).timesteps[0]]).sqrt().item()
+    assert seen[0].mean().item() == pytest.approx(0.7 * level, abs=0.02)
+    assert seen[0].std().item() == pytest.approx(1.5, abs=0.02)
+
+
+def test_guidance_is_in_the_papers_convention():
+    """eps_c + omega (eps_c - eps_u); omega 0 asks the network once per step and image, else one call for both."""
+    targets = torch.stack([torch.full(SHAPE, 0.5), torch.full(SHAPE, -0.5)])
+    spec = SampleSpec(images=2, steps=50, omega=1.5)
+    net = Ideal(targets)
+    made = make(net, spec, range(1), torch.tensor([0]))
+    assert net.calls == 50
+    # For this linear network guidance moves the target to c + omega (c - u), with c = 0.5 and u = 0.
+    torch.testing.assert_close(made, torch.full((1, *SHAPE), 1.25), rtol=0, atol=0.06)
+
+
+def test_labels_are_exactly_balanced():
+    assert torch.bincount(labels(500, 10)).tolist() == [50] * 10
+    with pytest.raises(UsageError, match=r"sample.images=500"):
+        labels(503, 10)
+
+
+def test_pixels_are_rounded_not_cut():
+    x = torch.tensor([-1.2, -1, 0.9999 / 127.5 - 1, 0.4 / 127.5 - 1, 1, 1.7]).reshape(1, 1, 2, 3)
+    assert to_uint8(x, torch.tensor([0])).pixels.ravel().tolist() == [0, 0, 1, 0, 255, 255]
+
+
+def test_shards_are_kept_and_not_made_again(net, tmp_path, monkeypatch):
+    monkeypatch.setattr("ltgen_bench.sampler.SHARD", 20)
+    monkeypatch.setattr("ltgen_bench.sampler.batch_size", lambda device: 10)
+    spec = SampleSpec(images=60, steps=2)
+    options = {"num_classes": 10, "shape": SHAPE, "seed": 3, "device": CPU, "bf16": False, "noise_prior": None}
+    whole = sample_set(net, spec, DIFFUSION, tmp_path / "whole", progress=lambda done: None, **options)
+
+    class Interrupted(Exception):
+        pass
+
+    def stop():
+        if len(list((tmp_path / "parts").glob("*.npz"))) == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        sample_set(net, spec, DIFFUSION, tmp_path / "parts", progress=lambda done: None, check=stop, **options)
+    made = []
+    resumed = sample_set(net, spec, DIFFUSION, tmp_path / "parts", progress=made.append, **options)
+    assert np.array_equal(whole.pixels, resumed.pixels)
+    assert np.array_equal(whole.labels, np.repeat(np.arange(10), 6))
+    assert min(made) > 40, "finished shards were made again"

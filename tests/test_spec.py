@@ -1,0 +1,188 @@
+"""Identity: what is in a run's and a score's id, and what is not; reading settings from JSON and the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+
+from ltgen_bench.dataset import DatasetSpec
+from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.method import Method
+from ltgen_bench.plan import DataOptions, Execution, Job, build_stack, describe
+from ltgen_bench.record import Record
+from ltgen_bench.spec import (
+    DiffusionSpec,
+    EvalSpec,
+    MethodSpec,
+    NetSpec,
+    RunSpec,
+    SampleSpec,
+    TrainSpec,
+    coerce,
+    digest,
+    from_json,
+    override,
+    to_json,
+)
+
+DATA = DatasetSpec("digitslt", 1, 20.0, 8, 1, (170, 8), "aa", "bb", "cc")
+RUN = RunSpec(
+    preset="smoke",
+    dataset=DATA,
+    methods=(MethodSpec("cm", 1, {"w_div": 0.2, "layers": "up"}), MethodSpec("cbdm", 1, {"tau": 1.0})),
+    net=NetSpec(channels=(32, 64), layers=1),
+    train=TrainSpec(steps=800),
+    diffusion=DiffusionSpec(),
+    seed=0,
+)
+EVAL = EvalSpec(SampleSpec(500), "efflite0@96", "dd", "cc", {"majority": [0], "minority": [1]}, 1)
+
+
+def test_ids_are_pinned() -> None:
+    # When this fails, the meaning of every published result is at stake: did you mean to change what identifies a run?
+    assert (RUN.run_id, RUN.config_id, EVAL.eval_id) == ("bc88dd02ebd3", "d1b5f8ad3593", "66d4ee9ef61b")
+    paper = dataclasses.replace(RUN, methods=(MethodSpec("ddpm", 1, {}),), net=NetSpec(), train=TrainSpec(), seed=3)
+    inception = EvalSpec(SampleSpec(), "inception", "ee", "cc", {"majority": [0], "minority": [1]}, 2)
+    assert (paper.run_id, paper.config_id, inception.eval_id) == ("156d1b847c1e", "46041548da15", "5e6fc5380fd3")
+
+
+def test_the_seed_is_in_the_run_id_but_not_in_the_config_id() -> None:
+    other = dataclasses.replace(RUN, seed=1)
+    assert other.run_id != RUN.run_id
+    assert other.config_id == RUN.config_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": dataclasses.replace(DATA, split_sha256="other")},
+        {"methods": (MethodSpec("cm", 2, {"w_div": 0.2, "layers": "up"}), MethodSpec("cbdm", 1, {"tau": 1.0}))},
+        {"methods": (MethodSpec("cm", 1, {"w_div": 0.3, "layers": "up"}), MethodSpec("cbdm", 1, {"tau": 1.0}))},
+        {"net": NetSpec(channels=(32, 64), layers=2)},
+        {"train": TrainSpec(steps=801)},
+        {"diffusion": DiffusionSpec(timesteps=500)},
+        {"protocol": 2},
+    ],
+)
+def test_whatever_changes_a_number_changes_both_ids(changes: dict[str, Any]) -> None:
+    other = dataclasses.replace(RUN, **changes)
+    assert other.run_id != RUN.run_id
+    assert other.config_id != RUN.config_id
+
+
+def test_names_for_values_are_not_hashed() -> None:
+    marked = tuple(dataclasses.replace(m, changed=tuple(m.params)) for m in RUN.methods)
+    assert dataclasses.replace(RUN, preset="mini", methods=marked).run_id == RUN.run_id
+
+
+def test_equal_settings_have_equal_ids() -> None:
+    whole_numbers = dataclasses.replace(
+        RUN, dataset=dataclasses.replace(DATA, imbalance=20), train=TrainSpec(800, ema=0)
+    )
+    floats = dataclasses.replace(RUN, train=TrainSpec(800, ema=-0.0))
+    assert whole_numbers.run_id == floats.run_id
+    assert dataclasses.replace(EVAL, sample=SampleSpec(500, omega=2)).eval_id == (
+        dataclasses.replace(EVAL, sample=SampleSpec(500, omega=2.0)).eval_id
+    )
+    lists = dataclasses.replace(RUN, net=NetSpec(channels=[32, 64], layers=1))  # type: ignore[arg-type]
+    assert lists.run_id == RUN.run_id
+    reordered = {"layers": "up", "w_div": 0.2}
+    assert dataclasses.replace(RUN, methods=(MethodSpec("cm", 1, reordered), RUN.methods[1])).run_id == RUN.run_id
+
+
+def test_a_hyper_parameter_counts_the_same_typed_or_by_default() -> None:
+    class Careless(Method):
+        name = "careless"
+        scale: float = 2  # an integer where the type says float
+
+    typed = override(Careless(), {"scale": "2"}, "careless")
+    assert json.dumps(to_json(describe(typed))) == json.dumps(to_json(describe(Careless())))
+    assert describe(Careless()).params == {"scale": 2.0}
+    assert describe(override(Careless(), {"scale": "3"}, "careless")).changed == ("scale",)
+
+
+def test_digest_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        digest({"omega": float("nan")})
+
+
+def test_specs_survive_being_written_and_read(make_record: Callable[..., Record]) -> None:
+    data = DataOptions(imbalance=None, data="/photos", max_size=16)
+    job = Job("/runs/x", RUN, EVAL, data, Execution("cpu", checkpoint_seconds=0.5))
+    assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+    assert Job.from_json(dataclasses.replace(job, data=DataOptions()).to_json()).data.imbalance == "default"
+    record = make_record("cm", params={"w_div": 1.0})
+    assert from_json(Record, json.loads(json.dumps(to_json(record)))) == record
+    stack = build_stack(describe(m) for m in build_stack([MethodSpec("cm", 1, {"layers": "all"})]).methods)
+    assert stack.methods[0].layers == "all"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        ("1_000", int, 1000),
+        (2, float, 2.0),
+        ("1e-3", float, 0.001),
+        ("False", bool, False),
+        ("yes", bool, True),
+        ("32,64", tuple[int, ...], (32, 64)),
+        ([32, 64], tuple[int, ...], (32, 64)),
+        ("none", float | None, None),
+        ("none", int | str, "none"),
+        ("7", int | str, 7),
+        ("ddim", Literal["ddim", "ddpm"], "ddim"),
+    ],
+)
+def test_values_are_read_as_their_fields_say(value: object, kind: Any, expected: object) -> None:
+    got = coerce(value, kind, "x")
+    assert got == expected
+    assert type(got) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        ("many", int, "x must be a whole number, not 'many'"),
+        (2.5, int, "x must be a whole number, not 2.5"),
+        (True, int, "x must be a whole number, not True"),
+        ("nan", float, "x must be a number, not 'nan'"),
+        ("1e999", float, "x must be a number, not '1e999'"),
+        ("maybe", bool, "x must be true or false, not 'maybe'"),
+        ("32,wide", tuple[int, ...], "x must be a whole number, not 'wide'"),
+        (5, tuple[int, ...], "x must be a comma-separated list of whole numbers, not 5"),
+        (5, str, "x must be text, not 5"),
+        ("fp61", Literal["fp32", "bf16"], "unknown value 'fp61' in x. Did you mean 'fp32'? Known: bf16, fp32"),
+    ],
+)
+def test_wrong_values_are_refused_in_a_sentence(value: object, kind: Any, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        coerce(value, kind, "x")
+    assert str(error.value) == message
+
+
+def test_unknown_settings_are_named_with_the_near_miss() -> None:
+    with pytest.raises(UsageError, match=r"unknown setting 'train\.stesp' in --set\. Did you mean 'train\.steps'\?"):
+        override(TrainSpec(), {"stesp": "5"}, "train")
+    with pytest.raises(UsageError, match=r"--set train\.steps must be a whole number, not 'five'"):
+        override(TrainSpec(), {"steps": "five"}, "train")
+
+
+def test_json_of_another_shape_is_refused() -> None:
+    value = to_json(RUN)
+    with pytest.raises(UsageError, match=r"spec\.json lacks the field 'seed'"):
+        from_json(RunSpec, {k: v for k, v in value.items() if k != "seed"}, "spec.json")
+    with pytest.raises(UsageError, match=r"unknown field 'sed' in spec\.json\. Did you mean 'seed'\?"):
+        from_json(RunSpec, value | {"sed": 1}, "spec.json")
+    with pytest.raises(UsageError, match=r"spec\.json\.train must be an object of TrainSpec's fields, not 5"):
+        from_json(RunSpec, value | {"train": 5}, "spec.json")
+    with pytest.raises(UsageError, match=r"spec\.json\.seed must be a whole number, not 'one'"):
+        from_json(RunSpec, value | {"seed": "one"}, "spec.json")
+
+
+def test_far_misses_get_no_suggestion() -> None:
+    message = "unknown method 'xyz' in --method xyz. Known: cbdm, cm"
+    assert str(unknown("method", "xyz", ["cm", "cbdm"], "--method xyz")) == message

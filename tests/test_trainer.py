@@ -1,0 +1,196 @@
+import json
+import math
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from ltgen_bench import checkpoint
+from ltgen_bench.contract import trainer
+from ltgen_bench.errors import RunFailed
+from ltgen_bench.method import Method, Stack
+from ltgen_bench.plan import parse_methods
+from ltgen_bench.trainer import Log, Stopped, train
+
+CPU = torch.device("cpu")
+
+
+def run(made, data, folder, *, stop=lambda: False, said=None, seconds=None):
+    return train(
+        made.spec,
+        data,
+        made.stack,
+        folder,
+        device=CPU,
+        say=(said if said is not None else []).append,
+        progress=lambda *_: None,
+        stop=stop,
+        checkpoint_seconds=seconds,
+    )
+
+
+def weights(net):
+    return {k: v.clone() for k, v in net.state_dict().items()}
+
+
+def test_a_stopped_training_goes_on_bit_for_bit(digits, tmp_path):
+    made = trainer(parse_methods("cm+cbdm"), digits)
+    straight = run(made, digits, tmp_path)
+    checkpoint.remove(tmp_path)
+    calls = iter([False, False, True])
+    with pytest.raises(Stopped, match="step 3 of 6"):
+        run(made, digits, tmp_path, stop=lambda: next(calls))
+    said = []
+    resumed = run(made, digits, tmp_path, said=said)
+    assert "resuming at step 3 of 6" in said
+    for name, value in weights(straight.net).items():
+        assert torch.equal(value, weights(resumed.net)[name]), name
+
+
+def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("ltgen_bench.trainer.LOG_EVERY", 2)
+    run(trainer(parse_methods("cm+cbdm"), digits), digits, tmp_path)
+    table = pd.read_json(tmp_path / "train.jsonl", lines=True)
+    assert table["step"].tolist() == [2, 4, 6]
+    assert {"loss", "denoise", "denoise/majority", "denoise/minority", "cm/capacity", "cm/distance/minority"} <= set(
+        table
+    )
+    checkpoint.remove(tmp_path)
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write('{"step": 8, "lo')  # a crash in the middle of a line
+    run(trainer(parse_methods("cm+cbdm"), digits), digits, tmp_path)
+    assert pd.read_json(tmp_path / "train.jsonl", lines=True)["step"].tolist() == [2, 4, 6]
+
+
+def test_group_losses_are_means_over_the_images_of_the_group(digits, tmp_path):
+    made = trainer(parse_methods("ddpm"), digits)
+    log = Log(tmp_path / "train.jsonl", made, print)
+    seen = []
+    for _ in range(5):
+        loss, terms, step = made.train_step()
+        seen.append((step.y, step.images["denoise"]))
+        log.add(loss, terms, step)
+    log.flush()
+    line = json.loads((tmp_path / "train.jsonl").read_text())
+    y, per_image = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    for name, classes in digits.groups:
+        chosen = torch.isin(y, torch.tensor(classes))
+        assert line[f"denoise/{name}"] == pytest.approx(per_image[chosen].mean().item(), rel=1e-5)
+    assert line["loss"] == pytest.approx(line["denoise"], rel=1e-6)
+
+
+class Explodes(Method):
+    """Its loss is not a number from the fourth step on."""
+
+    name = "explodes"
+
+    def losses(self, step, task):
+        return {"bang": step.eps.mean() * (math.nan if step.index >= 3 else 1.0)}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(digits, tmp_path):
+    made = trainer(Stack([parse_methods("ddpm").methods[0]]), digits)
+    made.stack = Stack([Explodes()])
+    with pytest.raises(RunFailed, match="loss became nan at step 4"):
+        run(made, digits, tmp_path, seconds=1e-9)  # a checkpoint after every step
+    saved = checkpoint.load(tmp_path, made.spec.run_id, print)
+    assert saved["step"] == 3
+    assert all(torch.isfinite(v).all() for v in saved["net"].values())
+
+
+class Shouts(Method):
+    """Its safeguard acts on every second step."""
+
+    name = "shouts"
+
+    def losses(self, step, task):
+        step.alarm("guard", torch.tensor(0.25 * (step.index % 2)))
+        return {}
+
+
+def test_safeguards_that_act_are_said_once_and_counted(digits, tmp_path):
+    made = trainer(parse_methods("ddpm"), digits)
+    made.stack = Stack([Shouts()])
+    said = []
+    result = run(made, digits, tmp_path, said=said)
+    assert [line for line in said if "shouts/guard acted, on 25.0% of a batch" in line] == said
+    assert result.summary["alarm_steps"] == {"shouts/guard": 3}
+
+
+def test_recipe_warm_up_clip_and_ema(digits):
+    made = trainer(parse_methods("ddpm"), digits)
+    before = [p.clone() for p in made.params]
+    ema = [p.clone() for p in made.ema]
+    made.train_step()
+    assert made.optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3)  # step 1 of a warm-up of 2
+    norm = torch.stack([p.grad.norm() for p in made.params]).norm().item()
+    assert norm <= 1.0 + 1e-4
+    for old, start, averaged, new in zip(before, ema, made.ema, made.params, strict=True):
+        assert torch.equal(old, start)
+        torch.testing.assert_close(averaged, 0.9 * start + 0.1 * new.detach())
+    made.train_step()
+    made.train_step()
+    assert made.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(digits, tmp_path, damage):
+    made = trainer(parse_methods("ddpm"), digits)
+    for _ in range(2):
+        made.train_step()
+        checkpoint.save(tmp_path, made.state() | {"seconds": 1.0, "alarmed": {}})
+    newest = tmp_path / checkpoint.CURRENT
+    content = bytearray(newest.read_bytes())
+    if damage == "cut":
+        newest.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        content[len(content) // 2] ^= 1
+        newest.write_bytes(content)
+    else:
+        torch.save(made.state() | {"run_id": "another"}, newest)
+    said = []
+    assert checkpoint.load(tmp_path, made.spec.run_id, said.append)["step"] == 1
+    assert len(said) == 1
+    assert str(newest) in said[0]
+
+
+@pytest.mark.parametrize("survivor", range(3))
+def test_a_crash_while_saving_leaves_a_whole_checkpoint(digits, tmp_path, survivor, monkeypatch):
+    """Killed before each of the renames of a save: the state before or the new one is found."""
+    made = trainer(parse_methods("ddpm"), digits)
+    made.train_step()
+    checkpoint.save(tmp_path, made.state() | {"seconds": 1.0, "alarmed": {}})
+    made.train_step()
+    renames = 0
+
+    def killed_at(original):
+        def rename(*args):
+            nonlocal renames
+            if renames == survivor:
+                raise KeyboardInterrupt
+            renames += 1
+            return original(*args)
+
+        return rename
+
+    monkeypatch.setattr("os.replace", killed_at(os.replace))
+    monkeypatch.setattr("pathlib.Path.replace", killed_at(Path.replace))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(tmp_path, made.state() | {"seconds": 1.0, "alarmed": {}})
+    monkeypatch.undo()
+    assert checkpoint.load(tmp_path, made.spec.run_id, print)["step"] == (1 if survivor == 0 else 2)
+
+
+def test_no_step_waits_for_the_device(digits, monkeypatch):
+    """No .item(), .cpu(), .tolist() or bool() of a tensor while training between two lines of the log."""
+    made = trainer(parse_methods("cm+cbdm+cb"), digits)
+    made.train_step()
+    made.train_step()
+    waits = []
+    for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda self, *_, name=name: waits.append(name))
+    made.train_step()
+    monkeypatch.undo()
+    assert waits == []
