@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ltgen_bench.dataset import LongTail
+from ltgen_bench.errors import UsageError
+from ltgen_bench.features import Extractor, extractor, features_of
+from ltgen_bench.groups import Groups
+from ltgen_bench.images import Images
+from ltgen_bench.metrics.frechet import frechet
+from ltgen_bench.metrics.neighbours import neighbours
+from ltgen_bench.scorer import Scores, attribute, score
+
+GROUPS = Groups.from_counts([100 - c for c in range(10)])
+
+
+@pytest.fixture(scope="module")
+def efflite() -> Extractor:
+    """Every fifth feature of the real network: a quarter of the time, and all figures behave the same."""
+    whole = extractor("efflite0@32")
+
+    def network(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features, logits = whole.network(x)
+        return features[:, ::5], logits
+
+    return dataclasses.replace(whole, dim=256, network=network)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of the real network, shared by the tests."""
+    return tmp_path_factory.mktemp("features")
+
+
+def fake_extractor(dim: int = 5) -> Extractor:
+    """Features are fixed random projections of the pixels, logits the first of them."""
+    weights = torch.randn(3 * 64, dim, generator=torch.Generator().manual_seed(0)) / 1000
+
+    def network(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = x.flatten(1) @ weights
+        return features, features[:, :4]
+
+    return Extractor("fake", "0" * 64, dim, 8, 16, torch.device("cpu"), network)
+
+
+@pytest.fixture(scope="module")
+def halves() -> tuple[Images, Images]:
+    """Two disjoint halves of scikit-learn's digits, 85 of each class."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    pixels = (data.images * (255 / 16)).round().astype(np.uint8)[..., None]
+    places = [np.flatnonzero(data.target == c)[:170] for c in range(10)]
+    labels = data.target.astype(np.int64)
+    first, second = (np.concatenate([p[start::2] for p in places]) for start in (0, 1))
+    return Images(pixels[first], labels[first]), Images(pixels[second], labels[second])
+
+
+def values(scores: Scores, metric: str) -> dict[str, Any]:
+    (name,) = (m for m in scores if m == metric or m.startswith(f"{metric}-"))
+    return {group: figures["value"] for group, figures in scores[name].items()}
+
+
+def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_path: Path) -> None:
+    real, held_out = halves
+    seen: list[tuple[int, int]] = []
+    progress = lambda done, total: seen.append((done, total))  # noqa: E731
+    scores = score(held_out, real, GROUPS, fake_extractor(), cache=tmp_path, progress=progress)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    for metric in ("FD", "IS", "precision", "recall", "density", "coverage", "KID"):
+        groups = scores[f"{metric}-fake"]
+        assert list(groups) == ["overall", "majority", "medium", "minority"]
+        sizes = {name: (figures["n_real"], figures["n_gen"]) for name, figures in groups.items()}
+        assert sizes == {"overall": (850, 850), "majority": (255,) * 2, "medium": (255,) * 2, "minority": (340,) * 2}
+    assert {"value", "se", "floor", "debiased"} <= set(scores["FD-fake"]["minority"])
+    assert {"value", "se", "k", "k3"} <= set(scores["recall-fake"]["minority"])
+    assert {"ceiling", "ceiling_n"} <= set(scores["recall-fake"]["minority"])
+    assert scores["recall-fake"]["overall"]["ceiling_n"] == 420
+    for metric in ("KID", "FD64"):
+        classes, means = scores[f"class-{metric}-fake"], scores[f"m{metric}-fake"]
+        assert list(classes) == [str(c) for c in range(10)]
+        minority = [classes[str(c)]["value"] for c in GROUPS.minority]
+        assert means["minority"]["value"] == pytest.approx(np.mean(minority))
+        assert (means["minority"]["n_real"], means["minority"]["n_gen"]) == (85, 85)
+    assert scores["duplicates"]["overall"] == {"value": 0, "n_gen": 850}
+    assert "flag" not in scores["FD-fake"]["overall"]
+    assert seen[-1] == (1700, 1700)
+    assert sorted(seen) == seen
+    assert score(held_out, real, GROUPS, fake_extractor(), cache=tmp_path) == scores
+    kept = sorted(file.name.split("-")[0] for file in tmp_path.iterdir())
+    assert kept == ["ceiling", "fake", "fake"]
+    next(tmp_path.glob("ceiling-*")).write_text("{")  # damaged
+    assert score(held_out, real, GROUPS, fake_extractor(), cache=tmp_path) == scores
+
+
+def test_figures_are_those_of_the_metrics(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    scores = score(held_out, real, GROUPS, fake_extractor())
+    chosen = [np.isin(images.labels, GROUPS.minority) for images in halves]
+    x, y = (
+        torch.from_numpy(features_of(images[np.flatnonzero(at)], fake_extractor()).features)
+        for images, at in zip(halves, chosen, strict=True)
+    )
+    expected = frechet(x, y)
+    for name in ("value", "se", "floor", "debiased"):
+        assert scores["FD-fake"]["minority"][name] == pytest.approx(getattr(expected, name), rel=1e-6)
+    for metric in ("precision", "recall", "density", "coverage"):
+        five, three = (getattr(result, metric).value for result in neighbours(x, y))
+        figures = scores[f"{metric}-fake"]["minority"]
+        assert (figures["value"], figures["k3"]) == pytest.approx((five, three), rel=1e-12)
+
+
+def test_the_ceiling_is_one_half_of_the_real_images_against_the_other(halves: tuple[Images, Images]) -> None:
+    real, _ = halves
+    figures = score(real, real, GROUPS, fake_extractor())["recall-fake"]["overall"]
+    assert figures["value"] == 1
+    assert 0.7 < figures["ceiling"] < 1
+    assert figures["ceiling_n"] == 420
+
+
+def test_overall_from_the_groups_moments_is_that_of_all_images(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    x, y = (torch.from_numpy(features_of(images, fake_extractor()).features) for images in halves)
+    assert values(score(held_out, real, GROUPS, fake_extractor()), "FD")["overall"] == pytest.approx(
+        frechet(x, y).value, rel=1e-6
+    )
+
+
+def test_small_samples_are_flagged(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    flags = [
+        score(held_out, real, GROUPS, fake_extractor(dim))[f"FD-fake"]["minority"].get("flag")  # noqa: F541
+        for dim in (85, 86, 340, 341)
+    ]
+    assert flags == [None, "n<4d", "n<4d", "n<d"]
+
+
+def test_the_order_of_the_images_changes_nothing(
+    halves: tuple[Images, Images], efflite: Extractor, cache: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    real, held_out = halves
+    expected = score(held_out, real, GROUPS, efflite)
+    shuffled = [images[rng.permutation(len(images))] for images in (held_out, real)]
+    assert score(*shuffled, GROUPS, efflite) == expected
+
+
+def test_an_unbalanced_reference_is_cut_to_its_smallest_class(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    fewer = np.flatnonzero((real.labels != 3) | (np.cumsum(real.labels == 3) <= 60))
+    scores = [score(held_out, real[fewer], GROUPS, fake_extractor(), seed=seed) for seed in (0, 0, 1)]
+    assert scores[0] == scores[1] != scores[2]
+    assert scores[0]["FD-fake"]["overall"]["n_real"] == 600
+    assert scores[0]["FD-fake"]["overall"]["n_gen"] == 850
+    assert scores[0]["recall-fake"]["overall"]["n_gen"] == 600
+
+
+def test_two_classes_have_no_medium_group(halves: tuple[Images, Images]) -> None:
+    real, held_out = (images[np.flatnonzero(images.labels < 2)] for images in halves)
+    scores = score(held_out, real, Groups.from_counts([10, 1]), fake_extractor())
+    assert list(scores["FD-fake"]) == ["overall", "majority", "minority"]
+
+
+def test_inceptions_figures_have_their_usual_names(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    stand_in = dataclasses.replace(fake_extractor(), id="inception")
+    assert {"FID", "IS", "precision", "recall"} <= set(score(held_out, real, GROUPS, stand_in))
+
+
+def changed(images: Images, keep: NDArray[np.bool_] | None = None, **fields: Any) -> Images:
+    images = images if keep is None else images[np.flatnonzero(keep)]
+    return Images(fields.get("pixels", images.pixels), fields.get("labels", images.labels))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda i: changed(i, i.labels != 7), "no generated images of class 7"),
+        (lambda i: changed(i, np.arange(len(i)) != 0), "84 generated images of class 0 and 85 of class 1; every"),
+        (lambda i: changed(i, labels=i.labels + 1), "generated images have class 10; the dataset has classes 0 to 9"),
+        (lambda i: changed(i, pixels=np.repeat(i.pixels, 3, 3)), "images are 8x8 RGB, those of the dataset 8x8 grey"),
+        (lambda i: changed(i, pixels=i.pixels[:, :4]), "images are 8x4 grey, those of the dataset 8x8 grey"),
+        (lambda i: i[np.unique(i.labels, return_index=True)[1]], "3 generated images of the majority classes are too"),
+    ],
+)
+def test_images_that_cannot_be_scored_are_refused_in_one_sentence(
+    halves: tuple[Images, Images], change: Callable[[Images], Images], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        score(change(halves[1]), halves[0], GROUPS, fake_extractor())
+
+
+def noise(images: Images, level: float) -> Images:
+    added = images.pixels + np.random.default_rng(0).normal(0, level, images.pixels.shape)
+    return changed(images, pixels=added.round().clip(0, 255).astype(np.uint8))
+
+
+def blur(images: Images, level: float) -> Images:
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(images.pixels.astype(float), (0, level, level, 0))
+    return changed(images, pixels=blurred.round().astype(np.uint8))
+
+
+def drop(images: Images, classes: int) -> Images:
+    """The last classes show what the first ones show."""
+    pixels = images.pixels.copy()
+    for c in range(10 - classes, 10):
+        pixels[images.labels == c] = images.pixels[images.labels == c % (10 - classes)]
+    return changed(images, pixels=pixels)
+
+
+def collapse(images: Images, distinct: int) -> Images:
+    pixels = images.pixels.copy()
+    for c in range(10):
+        at = np.flatnonzero(images.labels == c)
+        pixels[at] = images.pixels[at[np.arange(len(at)) % distinct]]
+    return changed(images, pixels=pixels)
+
+
+@pytest.mark.parametrize(
+    ("degrade", "levels", "seen_by"),
+    [
+        (noise, (8, 32, 96), {"FD", "precision", "coverage", "mKID", "mFD64"}),
+        (blur, (0.4, 0.7, 1.2), {"FD", "recall", "coverage", "mKID", "mFD64"}),
+        (drop, (2, 5, 8), {"FD", "recall", "coverage", "mKID", "mFD64"}),
+        (collapse, (40, 10, 2), {"FD", "coverage", "mKID", "mFD64"}),
+    ],
+)
+def test_the_worse_the_images_the_worse_the_scores(
+    halves: tuple[Images, Images],
+    efflite: Extractor,
+    cache: Path,
+    degrade: Callable[[Images, Any], Images],
+    levels: tuple[Any, ...],
+    seen_by: set[str],
+) -> None:
+    real, held_out = halves
+    ladder = [held_out, *(degrade(held_out, level) for level in levels)]
+    scores = [score(images, real, GROUPS, efflite, cache=cache) for images in ladder]
+    for metric in seen_by:
+        steps = [values(s, metric)["overall"] for s in scores]
+        worse = [-v for v in steps] if metric in ("precision", "recall", "coverage") else steps
+        assert worse == sorted(worse), (metric, steps)
+        assert not math.isclose(worse[0], worse[-1])
+
+
+def test_only_the_scores_of_classes_see_shuffled_labels(
+    halves: tuple[Images, Images], efflite: Extractor, cache: Path
+) -> None:
+    real, held_out = halves
+    shuffled = changed(held_out, labels=np.random.default_rng(0).permutation(held_out.labels))
+    given, mixed = (score(images, real, GROUPS, efflite, cache=cache) for images in (held_out, shuffled))
+    assert values(mixed, "FD")["overall"] == pytest.approx(values(given, "FD")["overall"], rel=1e-6)
+    for metric in ("mKID", "mFD64"):
+        assert min(values(mixed, metric).values()) > 5 * max(values(given, metric).values())
+    for metric in ("accuracy", "CAS"):
+        assert min(values(given, metric).values()) > 0.5
+        assert max(values(mixed, metric).values()) < 0.25
+
+
+def test_the_classifiers_figures_stand_beside_those_of_real_images(
+    halves: tuple[Images, Images], efflite: Extractor, cache: Path
+) -> None:
+    real, held_out = halves
+    blurred = blur(held_out, 1.2)
+    good, bad = (score(images, real, GROUPS, efflite, cache=cache) for images in (held_out, blurred))
+    for metric in ("accuracy", "CAS"):
+        figures = good[f"{metric}-efflite0@32"]["overall"]
+        assert figures["value"] == pytest.approx(figures["ceiling"], abs=0.05)
+        assert values(bad, metric)["overall"] < values(good, metric)["overall"] - 0.2
+    assert 1 < values(bad, "IS-domain")["overall"] < values(good, "IS-domain")["overall"] < 10
+
+
+def balanced(images: Images, n: int) -> Images:
+    """n of each class, again from the start where there are fewer."""
+    return images[np.concatenate([np.resize(np.flatnonzero(images.labels == c), n) for c in range(10)])]
+
+
+def test_a_copy_of_the_training_set_is_flagged(digits: LongTail, efflite: Extractor) -> None:
+    copy, barely_changed = (
+        score(images, digits.reference, digits.groups, efflite, train=digits.train)
+        for images in (balanced(digits.train, 20), noise(balanced(digits.train, 20), 3))
+    )
+    for group, figures in copy["memorised-efflite0@32"].items():
+        assert figures["value"] == figures["copies"] == 1
+        assert figures["flag"] == barely_changed["memorised-efflite0@32"][group]["flag"] == "memorised"
+        assert barely_changed["memorised-efflite0@32"][group]["copies"] == 0
+    assert copy["duplicates"]["minority"]["value"] > 0.1
+    assert copy["duplicates"]["majority"]["value"] == 0
+
+
+def test_new_images_are_not_flagged(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
+    real, held_out = halves
+    place = np.arange(850) % 85  # digits are sorted by writer, so every set takes some of each
+    new, test = (held_out[np.flatnonzero(place % 2 == rest)] for rest in (1, 0))
+    train = real[np.flatnonzero(place % 3 == 0)]
+    figures = score(new, real, GROUPS, efflite, cache=cache, train=train, test=test)["memorised-efflite0@32"]
+    assert not any("flag" in of_group for of_group in figures.values())
+    assert figures["overall"]["value"] == pytest.approx(figures["overall"]["unseen"], abs=0.1)
+    assert all(abs(f["gap"]) < 3 * f["gap_se"] for f in figures.values())  # type: ignore[arg-type, operator]
+    assert (figures["overall"]["copies"], figures["overall"]["n_unseen"]) == (0, 420)
+
+
+@pytest.mark.parametrize("pixels", [0, 255])
+def test_a_collapsed_sampler_is_scored_and_scores_badly(halves: tuple[Images, Images], pixels: int) -> None:
+    real, held_out = halves
+    collapsed = changed(held_out, pixels=np.full_like(held_out.pixels, pixels))
+    scores = score(collapsed, real, GROUPS, fake_extractor(), train=real)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    assert (
+        values(scores, "FD")["overall"] > 100 * values(score(held_out, real, GROUPS, fake_extractor()), "FD")["overall"]
+    )
+    for metric in ("precision", "recall", "coverage"):
+        assert values(scores, metric)["overall"] < 0.1
+    assert scores["duplicates"]["overall"]["value"] == pytest.approx(849 / 850)
+
+
+def test_attribution_finds_the_images_and_classes_that_do_not_fit(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    rng = np.random.default_rng(0)
+    pixels = held_out.pixels.copy()
+    odd = rng.choice(np.flatnonzero(held_out.labels == 4), 20, replace=False)
+    pixels[odd] = rng.integers(0, 256, pixels[odd].shape)
+    order = rng.permutation(len(pixels))
+    given = Images(pixels[order], held_out.labels[order])
+    result = attribute(given, real, GROUPS, fake_extractor(16))
+    expected = set(np.flatnonzero(np.isin(order, odd)).tolist())
+    for pulls in (result.overall, result.within_group):
+        assert set(np.argsort(pulls)[-20:].tolist()) == expected
+    assert abs(result.overall.mean()) < 1e-9
+    assert max(result.classes, key=lambda c: result.classes[c]) == 4
