@@ -1,0 +1,328 @@
+"""Leaderboards: markdown as a pure function of result records. Unlike results never share a table."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tabulate as tabulate_module
+from tabulate import tabulate
+
+from ltgen_bench.record import Record
+from ltgen_bench.spec import RunSpec, to_json
+
+# Whether wcwidth happens to be installed must not change a page.
+tabulate_module.WIDE_CHARS_MODE = False
+
+BOLD_FROM = 3
+"""Seeds a row needs before it can be marked best."""
+
+MISSING = "–"
+ARROWS = {"lower": "↓", "higher": "↑"}
+
+METRICS = {"FD": ("lower", 2), "IS": ("higher", 2), "recall": ("higher", 3), "precision": ("higher", 3)}
+"""Metric (without the name of its features): which way is better, and decimals."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the main table."""
+
+    metric: str
+    group: str
+
+    @property
+    def better(self) -> str:
+        return METRICS[self.metric][0]
+
+    @property
+    def digits(self) -> int:
+        return METRICS[self.metric][1]
+
+    def title(self, record: Record) -> str:
+        return f"{_metric_name(record, self.metric)} {self.group} {ARROWS[self.better]}"
+
+    def figures(self, record: Record) -> dict[str, Any]:
+        return dict(record.scores.get(_metric_name(record, self.metric), {}).get(self.group, {}))
+
+
+COLUMNS = (
+    *(Column(metric, group) for metric in ("FD", "IS", "recall") for group in ("overall", "majority", "minority")),
+    Column("precision", "overall"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """All seeds of one configuration."""
+
+    name: str
+    records: tuple[Record, ...]
+
+    def values(self, column: Column) -> list[float]:
+        return [f["value"] for r in self.records if (f := column.figures(r))]
+
+    def mean(self, column: Column) -> float | None:
+        """Over all seeds; None when one lacks the figure."""
+        values = self.values(column)
+        return statistics.fmean(values) if len(values) == len(self.records) else None
+
+    def flags(self, column: Column) -> set[str]:
+        """What the scorer warns of: "n<4d" (biased), "n<d" (too biased to rank)."""
+        return {str(figures["flag"]) for r in self.records if "flag" in (figures := column.figures(r))}
+
+    def cell(self, column: Column) -> str:
+        if self.mean(column) is None:
+            return MISSING
+        return _mean_and_spread(self.values(column), f".{column.digits}f", self.flags(column))
+
+
+def build(records: Iterable[Record]) -> dict[str, str]:
+    """{dataset: markdown page} of all records; the same records give the same text."""
+    pages: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda r: (r.run.method, r.run.config_id, r.run.seed, r.eval_id)):
+        pages[record.run.dataset.name].append(record)
+    return {dataset: _page(dataset, found) for dataset, found in sorted(pages.items())}
+
+
+def score_text(record: Record) -> str:
+    """One record for the terminal, a line per group, narrower than 80 columns."""
+    rows = []
+    flags: set[str] = set()
+    for group in ("overall", "majority", "medium", "minority"):
+        cells = {metric: Column(metric, group).figures(record) for metric in METRICS}
+        if known := [figures for figures in cells.values() if figures]:
+            rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(m, figures) for m, figures in cells.items())])
+            flags |= {str(figures["flag"]) for figures in known if "flag" in figures}
+    name = {"FD": "FID"} if record.eval.features == "inception" else {}
+    headers = ["group", "images", *(f"{name.get(m, m)} {ARROWS[better]}" for m, (better, _) in METRICS.items())]
+    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 5)
+    run = record.run
+    title = f"{run.dataset.name} {row_name(run)} seed {run.seed} ({run.run_id}), scored in {record.eval.features}"
+    return "\n".join([title, table, *_flag_notes(flags)])
+
+
+def _cell(metric: str, figures: Mapping[str, Any]) -> str:
+    if not figures:
+        return MISSING
+    mark = _mark({str(figures["flag"])} if "flag" in figures else ())
+    return f"{figures['value']:.{METRICS[metric][1]}f}{mark}"
+
+
+def row_name(run: RunSpec) -> str:
+    """A configuration as tables name it: `cm`, `cm v2 (cm.w_div=1.0)`."""
+    methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
+    changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
+    return f"{methods} ({', '.join(changed)})" if changed else methods
+
+
+def _page(dataset: str, records: Sequence[Record]) -> str:
+    tables: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        tables[_comparable(record)].append(record)
+    # Largest evaluations first: they say most.
+    order = sorted(tables, key=lambda key: (-tables[key][0].eval.sample.images, -tables[key][0].run.train.steps, key))
+    parts = [f"# {dataset}\n"]
+    if len(order) > 1:
+        parts.append("Results that differ in data, training or evaluation are in tables of their own.\n")
+    return "\n".join([*parts, *(_section(tables[key]) for key in order)])
+
+
+def _comparable(record: Record) -> str:
+    """What must be equal for two rows to share a table: everything but the method and the seed."""
+    run = to_json(record.run)
+    same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed")}
+    return json.dumps([same, to_json(record.eval)], sort_keys=True)
+
+
+def _section(records: Sequence[Record]) -> str:
+    rows = _rows(records)
+    newest: dict[str, int] = {}
+    for method in (m for r in records for m in r.run.methods):
+        newest[method.name] = max(method.version, newest.get(method.name, 0))
+    plain = [row for row in rows if _is_plain(row.records[0].run, newest)]
+    apart = [row for row in rows if row not in plain]
+    parts = [f"## {_title(records[0])}\n", _caption(records), ""]
+    if plain:
+        parts += [_table(plain), ""]
+    if deltas := _deltas(plain):
+        parts += ["### What adding a method changes\n", _DELTA_NOTE, "", deltas, ""]
+    if apart:
+        parts += ["### Other hyper-parameters and earlier versions\n", _table(apart), ""]
+    return "\n".join([*parts, *_notes(rows)]) + "\n"
+
+
+_DELTA_NOTE = (
+    "Paired by seed: apart from what the added method itself changes, both runs of a pair start from the same weights "
+    "and see the same batches, times and noise. Mean difference ± sample standard deviation over seeds; below zero is "
+    "better."
+)
+_FLAGS = {
+    "n<d": ("⚠", "fewer images than feature dimensions: too biased to rank."),
+    "n<4d": ("△", "fewer than 4 images per feature dimension: biased upwards, equally many images alone compare."),
+}
+"""What the scorer warns of, worst first: the mark and its note."""
+
+
+def _mark(flags: Iterable[str]) -> str:
+    return next((f" {mark}" for flag, (mark, _) in _FLAGS.items() if flag in flags), "")
+
+
+def _flag_notes(flags: Iterable[str]) -> list[str]:
+    return [f"{mark} {note}" for flag, (mark, note) in _FLAGS.items() if flag in flags]
+
+
+def _is_plain(run: RunSpec, newest: Mapping[str, int]) -> bool:
+    """Whether a run belongs in the main table: defaults throughout, the newest version of each method."""
+    return all(not m.changed and m.version == newest[m.name] for m in run.methods)
+
+
+def _rows(records: Sequence[Record]) -> list[Row]:
+    configs: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        configs[record.run.config_id].append(record)
+    rows = [Row(row_name(found[0].run), tuple(found)) for found in configs.values()]
+    distance = COLUMNS[0]
+    return sorted(rows, key=lambda row: (mean if (mean := row.mean(distance)) is not None else float("inf"), row.name))
+
+
+def _table(rows: Sequence[Row]) -> str:
+    columns = [c for c in COLUMNS if any(c.figures(r) for row in rows for r in row.records)]
+    best = {column: _best(rows, column) for column in columns}
+    body = [
+        [_dagger(row), len(row.records), *(f"**{row.cell(c)}**" if row in best[c] else row.cell(c) for c in columns)]
+        for row in rows
+    ]
+    record = rows[0].records[0]
+    headers = ["method", "seeds", *(c.title(record) for c in columns)]
+    return _markdown(headers, body)
+
+
+def _best(rows: Sequence[Row], column: Column) -> list[Row]:
+    """The best of the rows that may be called so: enough seeds, and figures that can be ranked."""
+    sign = 1 if column.better == "lower" else -1
+    ranked = [
+        (sign * mean, row)
+        for row in rows
+        if (mean := row.mean(column)) is not None and len(row.records) >= BOLD_FROM and "n<d" not in row.flags(column)
+    ]
+    return [row for value, row in ranked if value == min(ranked, key=lambda pair: pair[0])[0]]
+
+
+def _dagger(row: Row) -> str:
+    return row.name + (" †" if any(r.provenance.get("dirty") for r in row.records) else "")
+
+
+def _deltas(rows: Sequence[Row]) -> str:
+    """For every row that is another row plus one method: the differences in Fréchet distance."""
+    by_methods = {frozenset(m.name for m in row.records[0].run.methods): row for row in rows}
+    columns = [c for c in COLUMNS if c.metric == "FD"]
+    body = []
+    for methods, row in sorted(by_methods.items(), key=lambda item: sorted(item[0])):
+        for added in sorted(methods):
+            # Without any method left, the comparison is with the shared recipe itself.
+            base = by_methods.get(methods - {added} or frozenset({"ddpm"}))
+            if base is None or base is row:
+                continue
+            seeds = {r.run.seed: r for r in base.records}
+            pairs = [(r, seeds[r.run.seed]) for r in row.records if r.run.seed in seeds]
+            if pairs:
+                body.append([f"{added} to {base.name}", len(pairs), *(_difference(pairs, c) for c in columns)])
+    if not body:
+        return ""
+    headers = ["adding", "seeds", *(c.title(rows[0].records[0]).replace(" ↓", "") for c in columns)]
+    return _markdown(headers, body)
+
+
+def _markdown(headers: Sequence[str], body: Sequence[Sequence[object]]) -> str:
+    return str(tabulate(body, headers, tablefmt="github", disable_numparse=True))
+
+
+def _difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:
+    known = [(a, b) for r, s in pairs if (a := column.figures(r)) and (b := column.figures(s))]
+    if len(known) < len(pairs):
+        return MISSING
+    flags = {str(figures["flag"]) for pair in known for figures in pair if "flag" in figures}
+    return _mean_and_spread([a["value"] - b["value"] for a, b in known], f"+.{column.digits}f", flags)
+
+
+def _mean_and_spread(values: Sequence[float], form: str, flags: Iterable[str]) -> str:
+    """mean ± sample standard deviation (n - 1); one value has no spread."""
+    spread = f" ± {statistics.stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{form}}{spread}{_mark(flags)}"
+
+
+def _metric_name(record: Record, metric: str) -> str:
+    """As the scorer names it: `FID`, `IS`, `recall` in Inception's features, else with the features' name."""
+    features = record.eval.features
+    if features == "inception":
+        return {"FD": "FID"}.get(metric, metric)
+    return f"{metric}-{features}"
+
+
+def _title(record: Record) -> str:
+    """What tables mostly differ in; the rest is in the caption."""
+    data, train, score = record.run.dataset, record.run.train, record.eval
+    imbalance = f"imbalance {data.imbalance:g}" if data.imbalance is not None else "images as they come"
+    return (
+        f"{data.size}x{data.size}, {imbalance}, {train.steps:,} steps x {train.batch}, {score.sample.images:,} images, "
+        f"omega {score.sample.omega:g}, {score.features}"
+    )
+
+
+def _caption(records: Sequence[Record]) -> str:
+    record = records[0]
+    run, score = record.run, record.eval
+    presets = " or ".join(sorted({r.run.preset for r in records}))
+    train, sample = run.train, score.sample
+    counts = run.dataset.class_counts
+    figures = COLUMNS[0].figures(record)
+    network = "-".join(map(str, run.net.channels))
+    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}"
+    lines = [
+        f"- data: {sum(counts):,} training images of {len(counts)} classes, {max(counts):,} to {min(counts):,} each; "
+        f"split `{run.dataset.split_sha256[:12]}`",
+        f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "
+        f"EMA {train.ema:g}, {train.precision}; network {network}, dropout {run.net.dropout:g}",
+        f"- sampling: {sample.images:,} images, the same number of each class; {sampler}",
+        f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
+        f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
+        f"({_group_sizes(record)}); reference `{score.reference_sha256[:12]}`",
+        f"- protocol {run.protocol}, score version {score.score_version}",
+    ]
+    return "\n".join(lines)
+
+
+def _group_sizes(record: Record) -> str:
+    groups = record.scores.get(_metric_name(record, "FD"), {})
+    return ", ".join(
+        f"{name} {figures['n_gen']:,} / {figures['n_real']:,}"
+        for name, figures in groups.items()
+        if name in ("majority", "medium", "minority") and "n_gen" in figures
+    )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    records = [r for row in rows for r in row.records]
+    notes = []
+    notes += _flag_notes({flag for c in COLUMNS for row in rows for flag in row.flags(c)})
+    notes.append("mean ± sample standard deviation (n - 1) over seeds.")
+    if any(len(row.records) < BOLD_FROM for row in rows):
+        notes.append(f"Rows with fewer than {BOLD_FROM} seeds are not marked best.")
+    if any(r.provenance.get("dirty") for r in records):
+        notes.append("† made with uncommitted changes to the suite.")
+    deviations = {name: text for r in records for name, text in r.deviations.items()}
+    notes += [f"`{name}`: {text}." for name, text in sorted(deviations.items())]
+    acted = sorted({f"{name} in {row.name}" for row in rows for r in row.records for name in _alarms(r)})
+    if acted:
+        notes.append(f"Safeguards that acted while training: {', '.join(acted)}.")
+    return [f"- {note}" for note in notes]
+
+
+def _alarms(record: Record) -> Iterable[str]:
+    alarms = record.training.get("alarm_steps", {})
+    return alarms if isinstance(alarms, dict) else {}

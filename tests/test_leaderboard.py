@@ -1,0 +1,255 @@
+"""Pages are a pure function of the records, and never put unlike results into one table."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ltgen_bench.leaderboard import build, score_text
+from ltgen_bench.record import Record
+from ltgen_bench.store import RunFolder
+
+GOLDEN = Path(__file__).parent / "golden" / "leaderboard.md"
+MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture
+def sweep(make_record: MakeRecord) -> list[Record]:
+    """A little of everything that a page can show."""
+    records = [make_record("ddpm", fd, seed=seed) for seed, fd in enumerate((12.0, 13.0, 14.5))]
+    records += [make_record("cbdm", fd, seed=seed) for seed, fd in enumerate((11.0, 12.5, 12.0))]
+    records += [
+        make_record("cm", fd, seed=seed, deviations={"cm": "diversity term capped at D = 1"}, alarms={"cm/guard": 3})
+        for seed, fd in enumerate((9.0, 10.0, 9.5, 9.2))
+    ]
+    records += [make_record("cm+cbdm", fd, seed=seed) for seed, fd in enumerate((7.0, 8.5))]
+    records += [make_record("cm", 8.0, seed=0, params={"w_div": 1.0})]
+    records += [make_record("cb", 15.0, seed=0, dirty=True)]
+    records += [make_record("t2h", 16.0, version=2), make_record("t2h", 17.0, version=1)]
+    records += [make_record("ddpm", 30.0, train={"steps": 40})]
+    records += [make_record("ddpm", 31.0, features="inception", flag="n<d")]
+    return records
+
+
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of each table of a page, header first, without the line below it."""
+    found: list[list[list[str]]] = []
+    inside = False
+    for line in page.splitlines():
+        if line.startswith("|"):
+            if not inside:
+                found.append([])
+            if not line.startswith("|--"):
+                found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        inside = line.startswith("|")
+    return found
+
+
+def row(page: str, name: str) -> list[str]:
+    """The first row of that name."""
+    return next(cells for table in tables(page) for cells in table if cells[0] == name)
+
+
+def test_the_page_of_a_sweep_is_the_stored_one(sweep: list[Record]) -> None:
+    # To accept a change: write build(sweep)["digitslt"] to the file and read the difference.
+    assert build(sweep)["digitslt"] == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_order_of_the_records_changes_nothing(sweep: list[Record]) -> None:
+    for seed in range(5):
+        assert build(random.Random(seed).sample(sweep, len(sweep))) == build(sweep)
+
+
+def test_cells_are_mean_and_sample_deviation_over_seeds(make_record: MakeRecord) -> None:
+    values = [12.0, 13.0, 14.5]
+    page = build([make_record("ddpm", fd, seed=seed) for seed, fd in enumerate(values)])["digitslt"]
+    name, seeds, overall, majority, *_ = row(page, "ddpm")
+    assert (name, seeds) == ("ddpm", "3")
+    assert overall == f"**{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}**" == "**13.17 ± 1.26**"
+    assert majority == "**12.17 ± 1.26**"
+    assert row(build([make_record("ddpm", 12.0)])["digitslt"], "ddpm")[1:3] == ["1", "12.00"]
+
+
+def test_arrows_say_which_way_is_better(make_record: MakeRecord) -> None:
+    header = tables(build([make_record()])["digitslt"])[0][0]
+    assert header[2] == "FD-efflite0@96 overall ↓"
+    assert {title.split(" ")[-1] for title in header if title.startswith("FD")} == {"↓"}
+    assert {title.split(" ")[-1] for title in header if title.startswith(("IS", "recall", "precision"))} == {"↑"}
+    header = tables(build([make_record(features="inception")])["digitslt"])[0][0]
+    assert header[2:6:3] == ["FID overall ↓", "IS overall ↑"]
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [
+        {"data": {"imbalance": 10.0}},
+        {"data": {"split_sha256": "other"}},
+        {"train": {"steps": 801}},
+        {"train": {"precision": "bf16"}},
+        {"sample": {"omega": 0.0}},
+        {"sample": {"images": 1000}},
+        {"protocol": 2},
+        {"features": "efflite0@64"},
+        {"score_version": 2},
+    ],
+)
+def test_unlike_results_get_tables_of_their_own(make_record: MakeRecord, unlike: dict[str, Any]) -> None:
+    page = build([make_record("ddpm"), make_record("cm"), make_record("cb", **unlike)])["digitslt"]
+    assert sorted(sorted(cells[0] for cells in table[1:]) for table in tables(page) if table[0][0] == "method") == [
+        ["cb"],
+        ["cm", "ddpm"],
+    ]
+
+
+def test_datasets_get_pages_of_their_own(make_record: MakeRecord) -> None:
+    pages = build([make_record(), make_record(data={"name": "cifar10lt"})])
+    assert list(pages) == ["cifar10lt", "digitslt"]
+
+
+def test_titles_say_what_tables_mostly_differ_in(make_record: MakeRecord) -> None:
+    page = build([make_record(train={"steps": 4000}, sample={"omega": 0.0}, data={"imbalance": None})])["digitslt"]
+    assert "\n## 8x8, images as they come, 4,000 steps x 32, 500 images, omega 0, efflite0@96\n" in page
+
+
+def test_only_enough_seeds_and_figures_that_rank_are_called_best(make_record: MakeRecord) -> None:
+    two = [make_record("cm", 5.0, seed=seed) for seed in range(2)]
+    three = [make_record("ddpm", 10.0 + seed, seed=seed) for seed in range(3)]
+    assert "**" not in build(two)["digitslt"]
+    page = build(two + three)["digitslt"]
+    assert row(page, "ddpm")[2] == "**11.00 ± 1.00**"
+    assert row(page, "cm")[2] == "5.00 ± 0.00"
+    unranked = [make_record("cb", 4.0, seed=seed, flag="n<d") for seed in range(3)]
+    page = build(three + unranked)["digitslt"]
+    assert row(page, "cb")[2] == "4.00 ± 0.00 ⚠"
+    assert row(page, "ddpm")[2] == "**11.00 ± 1.00**"
+    marked = [make_record("cb", 4.0, seed=seed, flag="n<4d") for seed in range(3)]
+    assert row(build(three + marked)["digitslt"], "cb")[2] == "**4.00 ± 0.00 △**"
+
+
+def test_equally_good_rows_are_all_best(make_record: MakeRecord) -> None:
+    records = [make_record(name, fd, seed=seed) for name, fd in (("cm", 5.0), ("cb", 6.0)) for seed in range(3)]
+    page = build(records)["digitslt"]
+    assert (row(page, "cm")[2][:2], row(page, "cb")[2][:2]) == ("**", "6.")
+    assert (row(page, "cm")[-1][:2], row(page, "cb")[-1][:2]) == ("**", "**")
+
+
+def test_a_missing_figure_is_a_dash_and_never_best(make_record: MakeRecord) -> None:
+    whole = [make_record("ddpm", 10.0, seed=seed) for seed in range(3)]
+    partial = [make_record("cm", 5.0, seed=seed) for seed in range(4)]
+    del partial[2].scores["FD-efflite0@96"]["overall"]  # type: ignore[attr-defined]
+    page = build(whole + partial)["digitslt"]
+    assert row(page, "cm")[2] == "–"
+    assert row(page, "cm")[3].startswith("**4.00")
+    assert row(page, "ddpm")[2].startswith("**10.00")
+
+
+def test_changed_hyper_parameters_and_old_versions_stand_apart(make_record: MakeRecord) -> None:
+    records = [
+        make_record("cm", 9.0, params={"w_div": 1.0}),
+        make_record("ddpm", 12.0),
+        make_record("t2h", 10.0, version=2),
+        make_record("t2h", 8.0, version=1),
+    ]
+    page = build(records)["digitslt"]
+    main, deltas, apart = tables(page)
+    assert [cells[0] for cells in main[1:]] == ["t2h v2", "ddpm"]
+    assert [cells[0] for cells in apart[1:]] == ["t2h", "cm (cm.w_div=1.0)"]
+    assert [cells[0] for cells in deltas[1:]] == ["t2h to ddpm"]
+    assert page.index("### Other hyper-parameters and earlier versions") < page.index("cm (cm.w_div=1.0)")
+
+
+def test_differences_are_paired_by_seed(make_record: MakeRecord) -> None:
+    # Seed 3 has no partner and counts for nothing.
+    with_cm = [make_record("cm+cbdm", fd, seed=seed) for seed, fd in ((0, 8.0), (1, 9.0), (3, 99.0))]
+    without = [make_record("cbdm", fd, seed=seed) for seed, fd in ((0, 10.0), (1, 12.0), (2, 50.0))]
+    page = build(with_cm + without)["digitslt"]
+    assert row(page, "cm to cbdm")[1:] == ["2", "-2.50 ± 0.71", "-2.50 ± 0.71", "-2.50 ± 0.71"]
+    assert "cbdm to cm" not in page  # cm alone has no row here
+
+
+def test_notes_explain_the_marks(sweep: list[Record]) -> None:
+    page = build(sweep)["digitslt"]
+    for note in (
+        "⚠ fewer images than feature dimensions: too biased to rank.",
+        "† made with uncommitted changes to the suite.",
+        "`cm`: diversity term capped at D = 1.",
+        "Safeguards that acted while training: cm/guard in cm.",
+    ):
+        assert f"\n- {note}\n" in page
+
+
+@pytest.mark.parametrize("method", ["ddpm", "cm+cbdm+noise-resampling+resample"])
+def test_scores_fit_a_narrow_terminal(make_record: MakeRecord, method: str) -> None:
+    text = score_text(make_record(method, 123.456, features="inception", flag="n<d", sample={"images": 50_000}))
+    title, header, *_, note = text.splitlines()
+    assert title.startswith(f"digitslt {method} seed 0 (")
+    assert header.split() == ["group", "images", "FID", "↓", "IS", "↑", "recall", "↑", "precision", "↑"]
+    assert "overall     50,000  123.46 ⚠    3.23       0.500          0.750" in text
+    assert note.startswith("⚠ fewer images")
+    assert max(map(len, text.splitlines()[1:])) <= 80
+
+
+def test_publish_copies_records_and_leaderboard_builds_the_pages(
+    tmp_path: Path, make_record: MakeRecord, cli: Callable[..., Any]
+) -> None:
+    runs, boards = tmp_path / "runs", tmp_path / "boards"
+    records = [make_record("cm", 9.0), make_record("ddpm", 12.0)]
+    for record in records:
+        place = RunFolder.of(runs, record.run)
+        place.create(record.run)
+        record.write(place.result(record.eval_id))
+    ids = [record.run_id for record in records]
+
+    assert cli("leaderboard", "--check", "--folder", boards).code == 0  # nothing published: nothing to be out of date
+    published = cli("publish", *ids, "--runs", runs, "--folder", boards)
+    assert published.code == 0
+    target = boards / "results" / "digitslt" / "cm" / f"{ids[0]}-{records[0].eval_id}.json"
+    assert Record.read(target) == records[0]
+    assert f"wrote {target}\n" in published.out
+
+    page = boards / "digitslt.md"
+    checked = cli("leaderboard", "--check", "--folder", boards)
+    assert (checked.code, page.exists()) == (1, False)
+    assert checked.out == f"{page} is not what the records give; run ltgen-bench leaderboard\n"
+    assert cli("leaderboard", "--folder", boards).out == f"wrote {page}\n"
+    assert page.read_text(encoding="utf-8") == build(records)["digitslt"]
+    checked = cli("leaderboard", "--check", "--folder", boards)
+    assert (checked.code, checked.out) == (0, f"{page} is up to date\n")
+
+    page.write_text(page.read_text() + "a remark by hand\n")
+    assert cli("leaderboard", "--check", "--folder", boards).code == 1
+    (target.parent / "damaged.json").write_text("{}")
+    rebuilt = cli("leaderboard", "--folder", boards)
+    assert (rebuilt.code, rebuilt.out) == (1, f"wrote {page}\n")
+    assert rebuilt.err == f"left out: {target.parent}/damaged.json is not a result file of schema 1\n"
+
+
+def test_publish_overwrites_nothing_and_takes_no_damaged_result(
+    tmp_path: Path, make_record: MakeRecord, cli: Callable[..., Any]
+) -> None:
+    record = make_record()
+    place = RunFolder.of(tmp_path / "runs", record.run)
+    place.create(record.run)
+    options = ("--runs", tmp_path / "runs", "--folder", tmp_path / "boards")
+    nothing = cli("publish", record.run_id, *options)
+    assert (nothing.code, nothing.err) == (2, f"error: run {record.run_id} has no result yet\n")
+
+    record.write(place.result(record.eval_id))
+    cli("publish", record.run_id, *options)
+    (target,) = (tmp_path / "boards" / "results").glob("**/*.json")
+    target.write_text("precious")
+    again = cli("publish", record.run_id, *options)
+    assert (again.code, again.out) == (0, f"{target} exists already; left as it is\n")
+    assert target.read_text() == "precious"
+
+    target.unlink()
+    place.result("0" * 12).write_text("{}")
+    refused = cli("publish", record.run_id, *options)
+    assert refused.code == 2
+    assert refused.err == f"error: nothing published: {place.result('0' * 12)} is not a result file of schema 1\n"
+    assert not target.exists()
