@@ -12,11 +12,15 @@ _ROOT = Path(__file__).resolve().parent.parent
 def extend(path: MutableSequence[str], kind: str) -> None:
     """Add to a package's search path the checkout's `kind/` folder and `kind/` of each folder in LTGEN_PLUGINS.
 
+    In a checkout that another, plain installation is used from, a file dropped into its folders is found too.
+
     There is no `__init__.py` in the top-level folders on purpose: with one, every process started at the root of a
     checkout would import ours as `datasets`, in place of Hugging Face's package of that name.
     """
     folder = _ROOT / kind
     if (_ROOT / "pyproject.toml").is_file() and folder.is_dir():
         path.insert(0, str(folder))
+    if Path("ltgen_bench/_layout.py").is_file() and (here := Path.cwd()) != _ROOT:
+        path.append(str(here / kind))
     for plugins in filter(None, os.environ.get("LTGEN_PLUGINS", "").split(os.pathsep)):
         path.append(str(Path(plugins).resolve() / kind))

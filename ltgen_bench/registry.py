@@ -74,7 +74,12 @@ class Registry(Generic[Plugin]):
         for folder in dict.fromkeys(self.package_path):
             for path in sorted(Path(folder).glob("[!_.]*.py")):  # .* are editors' files
                 if path.stem in stems:
-                    raise UsageError(f"two {self.kind} files share a name: {stems[path.stem]} and {path}; rename one")
+                    if path.read_bytes() == stems[path.stem].read_bytes():
+                        continue  # a checkout and what was installed from it
+                    raise UsageError(
+                        f"two {self.kind} files share a name: {stems[path.stem]} and {path}; rename one, "
+                        "or install the checkout again"
+                    )
                 stems[path.stem] = path
                 for name, summary in _named_classes(path):
                     yield Entry(name, summary, str(path), f"{self.group}.{path.stem}")

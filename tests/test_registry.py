@@ -101,6 +101,25 @@ def test_a_file_dropped_into_a_folder_is_a_method(tmp_path: Path) -> None:
     assert done.stdout.count("ok  ") == 7, done.stdout
 
 
+def test_a_plain_installation_finds_what_is_dropped_into_a_checkout(tmp_path: Path) -> None:
+    """Copies of what is installed are no clash; a file that was changed since is, as it would silently not be used."""
+    shipped = Path(registry.methods().entries()["ddpm"].origin)
+    (tmp_path / "ltgen_bench").mkdir()
+    (tmp_path / "ltgen_bench" / "_layout.py").touch()
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "ddpm.py").write_bytes(shipped.read_bytes())
+    (tmp_path / "methods" / "my_file.py").write_text(MINE)
+    call = ("-c", "import sys; from ltgen_bench.cli import main; sys.argv = ['ltgen-bench', 'list', 'methods']; main()")
+    done = python(*call, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mine              Halves the loss.\n" in done.stdout
+    (tmp_path / "methods" / "ddpm.py").write_text("# changed")
+    done = python(*call, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "two method files share a name: " in done.stderr
+    assert "or install the checkout again" in done.stderr
+
+
 def test_a_name_must_be_unique(folders: Callable[..., Registry[Any]]) -> None:
     with pytest.raises(UsageError, match=r"two methods are named 'mine': \S+/a\.py and \S+/b\.py; rename one"):
         folders({"a.py": MINE, "b.py": MINE}).entries()
