@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ltgen_bench import registry
 from ltgen_bench.dataset import Dataset, DatasetSpec, LongTail
 from ltgen_bench.device import pick_device
@@ -115,7 +117,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
 
     Raises UsageError for anything unknown, missing or impossible, before any work is done.
     """
-    check_execution(request.execution)
+    device = check_execution(request.execution)
     settings = parse_settings(request.settings)
     stacks = [parse_methods(text, settings) for text in request.methods]
     if not stacks or not request.datasets or not request.seeds:
@@ -131,7 +133,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
     for name in dict.fromkeys(request.datasets):
         kind = registry.datasets().load(name, f"--dataset {name}")
         preset_name = request.preset or kind.preset
-        preset = resolve_preset(preset_name, settings, flip=kind.flip)
+        preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=device.type == "cpu")
         data = dataclasses.replace(request.data, max_size=request.data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
@@ -190,12 +192,17 @@ def describe(method: Method) -> MethodSpec:
     return MethodSpec(method.name, method.version, params, tuple(k for k in params if params[k] != default[k]))
 
 
-def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip: bool) -> Preset:
-    """A preset with the dataset's flip and the user's settings. Raises UsageError for unknown names."""
+def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip: bool, on_cpu: bool = False) -> Preset:
+    """A preset with the dataset's flip and the user's settings. Raises UsageError for unknown names.
+
+    A CPU trains in float32 unless told otherwise. As precision is part of a run's identity, such results stand apart.
+    """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS, "--preset")
     preset = PRESETS[name]
     preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, flip=flip))
+    if on_cpu:
+        preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
     parts = {s: override(getattr(preset, s), settings[s], s) for s in SECTIONS if s in settings}
     preset = dataclasses.replace(preset, **parts)
     check_values(preset.net, preset.train, preset.diffusion, preset.sample)
@@ -228,11 +235,12 @@ def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sampl
         raise UsageError(f"net.channels must be multiples of 32 (group normalisation), not {_list(net.channels)}")
 
 
-def check_execution(execution: Execution) -> None:
-    """Raises UsageError for a device that is not here, or checkpoints that are too frequent."""
-    pick_device(execution.device)
+def check_execution(execution: Execution) -> torch.device:
+    """The device to work on. Raises UsageError for one that is not here, or checkpoints that are too frequent."""
+    device = pick_device(execution.device)
     if execution.checkpoint_seconds is not None and not execution.checkpoint_seconds >= 0.1:
         raise UsageError(f"--checkpoint-every must be at least 0.1 seconds, not {execution.checkpoint_seconds:g}")
+    return device
 
 
 def check_size(data: DatasetSpec, preset: Preset) -> None:

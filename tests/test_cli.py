@@ -13,7 +13,7 @@ import pytest
 
 from ltgen_bench import lock
 from ltgen_bench.files import write_json
-from ltgen_bench.plan import Request, plan
+from ltgen_bench.plan import Execution, Request, plan
 from ltgen_bench.presets import PRESETS
 from ltgen_bench.record import Record
 from ltgen_bench.repeat import command_line
@@ -366,3 +366,15 @@ def test_interrupting_the_planning_is_no_traceback(cli: Cli, monkeypatch: pytest
     monkeypatch.setattr("ltgen_bench.plan.plan", interrupted)
     got = cli(*RUN.split())
     assert (got.code, got.out, got.err.strip()) == (130, "", "")
+
+
+def test_a_cpu_trains_in_float32_unless_told_otherwise(tmp_path: Path) -> None:
+    def precision(*settings: str) -> str:
+        request = Request(
+            ["ddpm"], ["digitslt"], preset="60k", settings=settings, features="efflite0@96", execution=Execution("cpu")
+        )
+        return plan(request, tmp_path)[0].run.train.precision
+
+    assert PRESETS["60k"].train.precision == "bf16"
+    assert precision() == "fp32"
+    assert precision("train.precision=bf16") == "bf16"
