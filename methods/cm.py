@@ -51,6 +51,8 @@ class CM(Method):
     layers: "up", or "all" (every convolution and linear layer).
     dropout: "independent", or "shared": the general pass repeats the masks of the full one, so D measures the reserve
         alone; with layers = "up" both passes then share the down and middle path and a step costs less.
+    fraction: share of each batch, drawn at random, on which the capacity term is taken: an unbiased estimate of it, for
+        a step that costs 1 + fraction of a plain one. Below 1, each pass draws its own dropout masks.
     guard: the diversity term rewards D without bound; for images with a negative coefficient D counts up to this value
         only. The noise has variance 1: at D = 1 the reserve is as strong as the noise. When it acts, the log says so.
     """
@@ -64,6 +66,7 @@ class CM(Method):
     lam: float = 1.0
     layers: Literal["up", "all"] = "up"
     dropout: Literal["independent", "shared"] = "independent"
+    fraction: float = 1.0
     guard: float = 1.0
 
     def __post_init__(self) -> None:
@@ -71,6 +74,10 @@ class CM(Method):
             raise UsageError(f"cm.rank_ratio must be above 0 and at most 1, not {self.rank_ratio}")
         if min(self.w_con, self.w_div, self.lam) < 0 or self.guard <= 0:
             raise UsageError("cm.w_con, cm.w_div and cm.lam must not be negative, and cm.guard must be positive")
+        if not 0 < self.fraction <= 1:
+            raise UsageError(f"cm.fraction must be above 0 and at most 1, not {self.fraction}")
+        if self.fraction < 1 and self.dropout == "shared":
+            raise UsageError("cm.fraction below 1 needs --set cm.dropout=independent: masks are those of a whole batch")
 
     def wrap(self, net: Denoiser, task: Task, rng: torch.Generator) -> None:
         for layer in self._layers(net):
@@ -85,9 +92,10 @@ class CM(Method):
             layer.weight = merged
 
     def losses(self, step: Step, task: Task) -> Mapping[str, Tensor]:
-        distance = (step.eps - self._general(step)).float().square().mean((1, 2, 3))
-        step.log_images("distance", distance)
-        coefficient = self.coefficients(task)[step.y]
+        rows = self._rows(step)
+        distance = (step.eps[rows] - self._general(step, rows)).float().square().mean((1, 2, 3))
+        step.log_images("distance", self._spread(distance.detach(), rows, step))
+        coefficient = self.coefficients(task)[step.y[rows]]
         unbounded = (coefficient < 0) & (distance > self.guard)
         step.alarm("guard", unbounded.float().mean())
         distance = distance.masked_fill(unbounded, self.guard)
@@ -99,12 +107,26 @@ class CM(Method):
         q = (1 / pi) / (1 / pi).sum()
         return task.num_classes * (self.w_con * pi - self.w_div * q)
 
-    def _general(self, step: Step) -> Tensor:
+    def _rows(self, step: Step) -> Tensor | slice:
+        """The images of the batch that the capacity term is taken on."""
+        batch = len(step.y)
+        if self.fraction == 1:
+            return slice(None)
+        return torch.randperm(batch, generator=step.rng, device=step.y.device)[: math.ceil(self.fraction * batch)]
+
+    def _spread(self, values: Tensor, rows: Tensor | slice, step: Step) -> Tensor:
+        """Values of the rows as values of the batch, (B,), with the same mean: the other images' are zero."""
+        if isinstance(rows, slice):
+            return values
+        batch = len(step.y)
+        return values.new_zeros(batch).index_copy(0, rows, values * (batch / len(rows)))
+
+    def _general(self, step: Step, rows: Tensor | slice) -> Tensor:
         """The prediction without the reserve."""
         net = step.net
         with _switched_off(net):
             if self.dropout == "independent":
-                return net(step.xt, step.t, step.y_in)  # type: ignore[no-any-return]
+                return net(step.xt[rows], step.t[rows], step.y_in[rows])  # type: ignore[no-any-return]
             encoded = step.encoded
             if self.layers == "all":
                 step.replay_dropout("encoder")

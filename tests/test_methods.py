@@ -80,7 +80,7 @@ def test_cm_general_equals_full_at_the_start(digits):
     made = trainer(parse_methods("cm"), digits)
     _, terms, step = loss_of(made, train=False)
     assert terms["cm/capacity"] == 0
-    assert torch.equal(step.eps, made.stack.methods[0]._general(step))
+    assert torch.equal(step.eps, made.stack.methods[0]._general(step, slice(None)))
 
 
 def test_cm_independent_dropout_makes_the_passes_differ_and_shared_does_not(digits):
@@ -98,7 +98,7 @@ def test_cm_shared_pass_equals_two_whole_passes(digits, layers):
     reused = gradients(made, index=4)
     cm = made.stack.methods[0]
 
-    def whole(step):
+    def whole(step, rows):
         with sys.modules[type(cm).__module__]._switched_off(step.net):
             step.replay_dropout("encoder")
             encoded = step.net.encode(step.xt, step.t, step.y_in)
@@ -108,6 +108,36 @@ def test_cm_shared_pass_equals_two_whole_passes(digits, layers):
     object.__setattr__(cm, "_general", whole)
     for name, gradient in gradients(made, index=4).items():
         torch.testing.assert_close(reused[name], gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_cm_on_a_quarter_of_the_batch_is_an_unbiased_estimate(digits):
+    """The four quarters of a batch average to the whole batch's term, gradients too; the rest of the step is equal."""
+    whole, part = (trainer(Stack([method("cm", fraction=f)]), digits) for f in (1, 0.25))
+    for made in (whole, part):
+        with torch.no_grad():
+            for name, parameter in made.net.named_parameters():
+                if name.endswith(".b"):
+                    parameter.fill_(0.01)
+    cm, batch = part.stack.methods[0], TRAIN.batch
+    chosen = cm._rows(loss_of(part)[2])
+    assert len(chosen) == len(set(chosen.tolist())) == batch // 4
+    assert not torch.equal(chosen, cm._rows(loss_of(part, index=1)[2]))
+
+    wanted = gradients(whole, train=False)
+    _, terms, step = loss_of(whole, train=False)
+    capacity, distance, sums = 0, 0, {}
+    for rows in torch.randperm(batch).split(batch // 4):
+        object.__setattr__(cm, "_rows", lambda step, rows=rows: rows)
+        _, found, some = loss_of(part, train=False)
+        capacity += found["cm/capacity"] / 4
+        distance += some.images["cm/distance"] / 4
+        for name, gradient in gradients(part, train=False).items():
+            sums[name] = sums.get(name, 0) + gradient / 4
+        torch.testing.assert_close(found["denoise"], terms["denoise"])
+    torch.testing.assert_close(capacity, terms["cm/capacity"])
+    torch.testing.assert_close(distance, step.images["cm/distance"])
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(sums[name], gradient, rtol=1e-3, atol=1e-6)
 
 
 def test_cm_on_balanced_data_with_w_div_1_is_the_base_loss(digits):
@@ -295,6 +325,8 @@ def test_noise_resampling_prior_leaves_the_largest_class_alone(digits):
         ("cbdm", {"tau": -1}),
         ("cm", {"rank_ratio": 0}),
         ("cm", {"guard": 0}),
+        ("cm", {"fraction": 0}),
+        ("cm", {"fraction": 0.5, "dropout": "shared"}),
         ("noise-resampling", {"strength": -1}),
     ],
 )

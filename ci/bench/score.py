@@ -254,7 +254,7 @@ class Case:
 
     def run(self) -> dict[str, Any]:
         words = [sys.executable, __file__, "--measure", json.dumps([self.name, self.n, self.d, self.times])]
-        found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        found = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
         result: dict[str, Any] = json.loads(found.splitlines()[-1])
         print(f"{self.name:20} n={self.n:6} d={self.d:5} {result['seconds']:9.3f} s {result['memory'] / 1e6:7.0f} MB")
         return result
