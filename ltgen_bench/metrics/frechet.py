@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -80,23 +81,32 @@ def principal_axes(features: Tensor, k: int, moments: Moments | None = None) -> 
 
 @dataclass(frozen=True)
 class _Side:
-    """One set of features: its moments as far as the distance needs them."""
+    """One set of features: its moments as far as the distance needs them, as covariance (d, d) or as samples (n, d)."""
 
     n: int
     mean: Tensor
     trace: float
-    root: Tensor  # (p, d) with root^T root = covariance and p = min(n, d) rows
+    covariance: Tensor | None
+    samples: Tensor | None  # centred and divided by sqrt(n - 1)
 
     @classmethod
     def of(cls, features: Tensor, moments: Moments | None) -> _Side:
         n, d = features.shape
-        if n < d:  # the centred samples are a root, and smaller than the covariance
+        if n < d:  # the centred samples are a root of the covariance, and smaller
             mean = mean_of(features)
-            root = (features.double() - mean).div_(math.sqrt(n - 1))
-            return cls(n, mean, float(root.square().sum()), root)
+            samples = (features.double() - mean).div_(math.sqrt(n - 1))
+            return cls(n, mean, float(samples.square().sum()), None, samples)
         moments = moments or Moments.of(features)
         covariance = moments.scatter / (n - 1)
-        return cls(n, moments.mean, float(covariance.trace()), _root(covariance))
+        return cls(n, moments.mean, float(covariance.trace()), covariance, None)
+
+    @functools.cached_property
+    def root(self) -> Tensor:
+        """(p, d) with root^T root = covariance and p <= min(n, d) rows."""
+        if self.samples is not None:
+            return self.samples
+        assert self.covariance is not None
+        return _root(self.covariance)
 
 
 def _root(covariance: Tensor) -> Tensor:
@@ -130,6 +140,15 @@ class _Pair:
     def product(self) -> Tensor:
         return self.real.root @ self.generated.root.T
 
+    def gram(self) -> Tensor:
+        """A symmetric matrix whose eigenvalues are the squares of K's singular values; its lower triangle counts."""
+        if self.real.covariance is not None and self.generated.covariance is not None:
+            factor, failed = torch.linalg.cholesky_ex(self.generated.covariance)
+            if not failed:
+                return _congruence(self.real.covariance, factor)
+        product = self.product
+        return product @ product.T if product.shape[0] <= product.shape[1] else product.T @ product
+
     def top(self, eigenvalues: Tensor) -> int:
         """How many eigenvalues can differ from 0; the others are rounding, and their square roots are not small."""
         return min(self.real.n - 1, self.generated.n - 1, len(eigenvalues))
@@ -150,6 +169,15 @@ class _Pair:
         return self.real.trace / self.real.n + self.generated.trace / self.generated.n + noise
 
 
+def _congruence(symmetric: Tensor, factor: Tensor) -> Tensor:
+    """The lower triangle of L^T S L for a lower triangular L: by blocks, without the zeros, 40 % of the work."""
+    product = torch.zeros_like(symmetric)
+    for j in range(0, len(symmetric), _COLUMNS):
+        columns = slice(j, j + _COLUMNS)
+        product[j:, columns] = factor[j:, j:].T @ (symmetric[j:, j:] @ factor[j:, columns])
+    return product
+
+
 def distance(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> float:
     """Squared Fréchet distance of two sets of features, (n_real, d) and (n_gen, d), and nothing else (the fast way).
 
@@ -159,9 +187,7 @@ def distance(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] |
     different d, NaN or infinity.
     """
     pair = _Pair.of(real, generated, moments)
-    product = pair.product
-    gram = product @ product.T if product.shape[0] <= product.shape[1] else product.T @ product
-    eigenvalues = torch.linalg.eigvalsh(gram)
+    eigenvalues = torch.linalg.eigvalsh(pair.gram())
     return max(0.0, pair.distance(eigenvalues[-pair.top(eigenvalues) :].clamp_min(0).sqrt()))
 
 
