@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -20,9 +19,10 @@ from ltgen_bench.errors import RunFailed, UsageError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ltgen_bench.elsewhere import Given
+    from ltgen_bench.launch import Launcher
     from ltgen_bench.plan import DataOptions, Job
     from ltgen_bench.record import Record
-    from ltgen_bench.store import RunFolder
 
 app = typer.Typer(
     name="ltgen-bench",
@@ -53,8 +53,14 @@ Features = Annotated[
     ),
 ]
 FeaturesWeights = Annotated[Optional[Path], typer.Option(help="File of the extractor's weights.")]
+Imbalance = Annotated[
+    Optional[str],
+    typer.Option(metavar="RATIO", help="Largest class / smallest class; none: images as they come."),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
 Boards = Annotated[Path, typer.Option("--folder", help="Folder of the leaderboards.")]
+SHOWN = 3
+"""Runs whose scores `run` prints one by one; of more, the leaderboard is easier to read."""
 RUNS, BOARDS = Path("runs"), Path("leaderboards")
 
 OMEGA_HELP = "Guidance is eps_c + omega (eps_c - eps_u), as in the papers: the usual scale minus 1."
@@ -111,6 +117,23 @@ def run(
         Optional[float],
         typer.Option(metavar="SECONDS", help="Between checkpoints; default: 30, or so that they take 1 % of the time."),
     ] = None,
+    launcher: Annotated[
+        Optional[str],
+        typer.Option(metavar="NAME", help="ray or local; default: ray for more than one run, or with --address."),
+    ] = None,
+    address: Annotated[
+        Optional[str],
+        typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: one here.", envvar="RAY_ADDRESS"),
+    ] = None,
+    gpus_per_run: Annotated[
+        Optional[float],
+        typer.Option(metavar="N", help="A fraction, or a whole number that shares the training; default: 1 if any."),
+    ] = None,
+    cpus_per_run: Annotated[
+        Optional[float],
+        typer.Option(metavar="N", help="Cores and threads; default: 1, or 2 beside a GPU; all for a single run."),
+    ] = None,
+    max_parallel: Annotated[Optional[int], typer.Option(metavar="N", min=1, help="Runs at once, at most.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     runs: RunsDir = RUNS,
@@ -130,6 +153,7 @@ def run(
         seeds=_seeds(seeds),
         preset=preset,
         settings=set_ or (),
+        on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
         data=_data_options(imbalance, size, data, reference, data_dir),
         execution=Execution(
@@ -154,12 +178,10 @@ def run(
             out.print(f"{path} is damaged and will be made again")
     if not todo and set(states) == {"done"}:
         out.print("nothing to do: every run is done already")
-    counts = _work(out, todo)
+    counts = _work(out, todo, _launcher(launcher, address, gpus_per_run, cpus_per_run, max_parallel, device, len(todo)))
     finished = [(job, record) for job in jobs if (record := job.place.record(job.eval.eval_id)) is not None]
     problems = _show_results(out, finished, runs)
-    unfinished = len(jobs) - len(finished)
-    if len(jobs) > 1 or unfinished:
-        out.print(f"{len(finished)} done, {unfinished} not")
+    unfinished = _sum_up(out, jobs)
     if counts.get("unusable"):
         raise typer.Exit(2)
     if unfinished or problems:
@@ -175,7 +197,9 @@ def list_(
     runs: RunsDir = RUNS,
 ) -> None:
     """List methods, datasets, presets or runs."""
-    tables = {"methods": _list_plugins, "datasets": _list_plugins, "presets": _list_presets, "runs": _list_runs}
+    from ltgen_bench.show import list_plugins, list_presets, list_runs
+
+    tables = {"methods": list_plugins, "datasets": list_plugins, "presets": list_presets, "runs": list_runs}
     if what not in (*tables, "all"):
         raise unknown("kind", what, tables, "list")
     for name in ("methods", "datasets", "presets") if what == "all" else (what,):
@@ -190,7 +214,9 @@ def show(
     runs: RunsDir = RUNS,
 ) -> None:
     """Show all about a method, dataset, preset or run."""
-    kinds = {"method": _show_method, "dataset": _show_dataset, "preset": _show_preset, "run": _show_run}
+    from ltgen_bench.show import show_dataset, show_method, show_preset, show_run
+
+    kinds = {"method": show_method, "dataset": show_dataset, "preset": show_preset, "run": show_run}
     if kind not in kinds:
         raise unknown("kind", kind, kinds, "show")
     kinds[kind](name, runs)
@@ -199,7 +225,9 @@ def show(
 @app.command(epilog="Examples:\n\n`ltgen-bench status`\n\n`ltgen-bench status --runs /scratch/runs`")
 def status(runs: RunsDir = RUNS) -> None:
     """Show the state of every run, also from another terminal while runs are going on."""
-    _list_runs("runs", runs)
+    from ltgen_bench.show import list_runs
+
+    list_runs("runs", runs)
 
 
 @app.command(
@@ -233,10 +261,29 @@ def prepare(
 
 `ltgen-bench score 3f2a --features inception`
 
-`ltgen-bench score 3f2a --set sample.omega=0.8 --set sample.images=10000`"""
+`ltgen-bench score 3f2a --set sample.omega=0.8 --set sample.images=10000`
+
+`ltgen-bench score --samples mine.npz --dataset cifar10lt --name "my method"`"""
 )
 def score(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="A trained run: the start of its id, or its folder.")],
+    run_: Annotated[
+        Optional[str],
+        typer.Argument(metavar="[RUN]", help="A trained run: the start of its id, or its folder.", show_default=False),
+    ] = None,
+    samples: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Images made elsewhere, as many of each class: an npz with uint8 images (n, h, w, c) or (n, c, h, w) "
+            "and integer labels, or a folder or zip of class folders."
+        ),
+    ] = None,
+    dataset: Annotated[
+        Optional[str], typer.Option(metavar="NAME", help="Dataset to compare them with, for --samples.")
+    ] = None,
+    name: Annotated[
+        Optional[str],
+        typer.Option(metavar="NAME", help="What tables call them, for --samples; default: the file's name."),
+    ] = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
     set_: Annotated[
@@ -245,25 +292,42 @@ def score(
             "--set", metavar="KEY=VALUE", help=f"Change how it is sampled: sample.omega=0.8. Repeatable. {OMEGA_HELP}"
         ),
     ] = None,
+    imbalance: Imbalance = None,
+    size: Size = None,
     data: Data = None,
     reference: Reference = None,
     device: Device = "auto",
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
 ) -> None:
-    """Score a trained run in other features or with other sampling, without training again.
+    """Score a trained run again, with other features or sampling; or images from any other trainer.
 
-    What is not named stays as in its first score.
+    A run is not trained again; what is not named stays as in its first score.
     """
+    from ltgen_bench.elsewhere import take, take_again
+    from ltgen_bench.launch import Resources, local
     from ltgen_bench.plan import Execution, rescore
+    from ltgen_bench.spec import SamplesSpec
     from ltgen_bench.store import find_run
     from ltgen_bench.terminal import console
 
+    if (run_ is None) == (samples is None):
+        raise UsageError("score takes either a RUN or --samples FILE, and not both")
+    for option, value in {"dataset": dataset, "name": name, "imbalance": imbalance, "size": size}.items():
+        if samples is None and value is not None:
+            raise UsageError(f"--{option} goes with --samples: a run has its own, leave it out")
     out = console()
-    options = _data_options(None, None, data, reference, data_dir)
-    weights = str(features_weights) if features_weights else None
-    job = rescore(find_run(runs, name), set_ or (), features, options, Execution(device, weights))
-    counts = _work(out, [job] if job.state != "done" else [])
+    options = _data_options(imbalance, size, data, reference, data_dir)
+    execution = Execution(device, str(features_weights) if features_weights else None)
+    if samples is not None:
+        if dataset is None:
+            raise UsageError("--samples needs --dataset NAME, what to compare the images with")
+        return _score_given(out, take(samples, name, dataset, features, options, execution, runs), set_, runs)
+    place = find_run(runs, run_ or "")
+    if isinstance(spec := place.spec, SamplesSpec):
+        return _score_given(out, take_again(place, spec, features, options, execution), set_, runs)
+    job = rescore(place, set_ or (), features, options, execution)
+    counts = _work(out, [job] if job.state != "done" else [], nullcontext(local(Resources())))
     if (record := job.place.record(job.eval.eval_id)) is None:
         raise typer.Exit(2 if counts.get("unusable") else 1)
     _show_results(out, [(job, record)], runs)
@@ -282,7 +346,7 @@ def export(
 
     found = find_run(runs, name)
     if not found.model.exists():
-        raise UsageError(f"run {found.path.name} is not trained yet")
+        raise UsageError(f"{found.path.name} has no trained network")
     if folder.exists():
         raise UsageError(f"{folder} exists already; name a new folder")
     part = folder.with_name(f".{folder.name}.part")
@@ -319,14 +383,27 @@ def publish(
         print(f"wrote {target}")
 
 
-@app.command(epilog="Examples:\n\n`ltgen-bench leaderboard`\n\n`ltgen-bench leaderboard --check`")
+@app.command(
+    epilog="""Examples:
+
+`ltgen-bench leaderboard`
+
+`ltgen-bench leaderboard --check`
+
+`ltgen-bench leaderboard --csv all.csv`"""
+)
 def leaderboard(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when a page is out of date.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write no page; exit 1 when one is out of date.")] = False,
+    csv: Annotated[
+        Optional[Path],
+        typer.Option(metavar="FILE", help="Also write every figure: a row per result, metric and group."),
+    ] = None,
     folder: Boards = BOARDS,
 ) -> None:
     """Rebuild the leaderboard pages from their records."""
-    from ltgen_bench.leaderboard import build
+    from ltgen_bench.leaderboard import build, figures
     from ltgen_bench.record import read_records
+    from ltgen_bench.show import complain
 
     records, problems = read_records(folder / "results", "**/*.json")
     if not records:
@@ -341,7 +418,10 @@ def leaderboard(
         elif not same:
             _write(path, text)
             print(f"wrote {path}")
-    _complain(problems)
+    if csv is not None:
+        _write(csv, figures(records).to_csv(index=False))
+        print(f"wrote {csv}")
+    complain(problems)
     if problems or (check and outdated):
         raise typer.Exit(1)
 
@@ -444,29 +524,68 @@ def _announce(out: Console, todo: list[Job]) -> None:
 
 def _fate(job: Job, state: str, retry_failed: bool) -> str:
     """What becomes of a job in this state."""
-    from ltgen_bench import lock
-
     run, scored = job.run, job.eval
     work = (
         f"{run.train.steps:,} steps x {run.train.batch}, {scored.sample.images:,} images, features {scored.features} "
         f"(preset {run.preset})"
     )
     if state == "running":
-        return f"running elsewhere ({lock.owner(job.place.lock)})"
+        return f"running elsewhere ({job.place.owner()})"
     if state == "failed" and not retry_failed:
         return f"failed before: {job.place.why_failed()}; try again with --retry-failed"
     return {"done": "done already", "stopped": f"goes on with {work}"}.get(state, f"starts {work}")
 
 
-def _work(out: Console, jobs: list[Job]) -> dict[str, int]:
-    """Do the jobs; the count of each outcome. Ctrl-C and SIGTERM let the worker write a checkpoint, then exit."""
-    from ltgen_bench.launch import run_jobs
+def _sum_up(out: Console, jobs: list[Job]) -> int:
+    """Say how many runs are done, what became of the others and what to do about it; how many are not done."""
+    left = [(job, state) for job in jobs if (state := job.state) != "done"]
+    if len(jobs) > 1 or left:
+        out.print(f"{len(jobs) - len(left)} done, {len(left)} not")
+    if len(jobs) > 1:
+        for job, state in left:
+            failed = state == "failed"
+            out.print(f"  {job.title}: {state}{f', see {job.place.log}' if failed else ''}")
+        if any(state == "failed" for _, state in left):
+            out.print("the same command tries the failed ones again with --retry-failed")
+        if any(state != "failed" for _, state in left):
+            out.print("the same command goes on with what is not done")
+    return len(left)
+
+
+def _launcher(
+    name: str | None,
+    address: str | None,
+    gpus: float | None,
+    cpus: float | None,
+    max_parallel: int | None,
+    device: str,
+    jobs: int,
+) -> AbstractContextManager[Launcher]:
+    """What does the jobs, as the options say; see their help for the defaults."""
+    from ltgen_bench.device import pick_device
+    from ltgen_bench.launch import Resources, local
+
+    if name not in (None, "ray", "local"):
+        raise unknown("launcher", name, ["ray", "local"], "--launcher")
+    if gpus is None:
+        gpus = float(pick_device(device).type == "cuda")
+    if name == "local" or not jobs or (name is None and jobs == 1 and address is None):
+        if name == "local" and max_parallel not in (None, 1):
+            raise UsageError("--launcher local does one run after another; use --launcher ray for --max-parallel")
+        return nullcontext(local(Resources(gpus, cpus)))
+    from ltgen_bench.cluster import Cluster
+
+    return Cluster(Resources(gpus, cpus or (2 if gpus else 1)), address, max_parallel)
+
+
+def _work(out: Console, jobs: list[Job], launcher: AbstractContextManager[Launcher]) -> dict[str, int]:
+    """Do the jobs; the count of each outcome. Ctrl-C and SIGTERM let the workers write checkpoints, then exit."""
     from ltgen_bench.terminal import Terminal
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Terminal(out, len(jobs)) as show:
-            return run_jobs(jobs, show)
+        with launcher as launch, Terminal(out, len(jobs)) as show:
+            return launch(jobs, show)
     except KeyboardInterrupt:
         out.print("stopped; run the same command to go on")
         raise typer.Exit(130) from None
@@ -474,20 +593,33 @@ def _work(out: Console, jobs: list[Job]) -> dict[str, int]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _show_results(out: Console, finished: list[tuple[Job, Record]], runs: Path) -> list[str]:
+def _score_given(out: Console, given: Given, settings: list[str] | None, runs: Path) -> None:
+    """Score images made elsewhere, in this process: there is nothing to resume or to share out."""
+    from rich.progress import Progress
+
+    if settings:
+        raise UsageError(f"--set {settings[0]}: images made elsewhere are scored as they are, leave it out")
+    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("features", total=None)
+        record = given.score(lambda done, total: bar.update(task, completed=done, total=total))
+    _show_results(out, [(given, record)], runs)
+
+
+def _show_results(out: Console, finished: Sequence[tuple[Job | Given, Record]], runs: Path) -> list[str]:
     """Print the scores of what is done and rebuild the pages of this runs folder; problems with its files."""
     from ltgen_bench.leaderboard import build, score_text
     from ltgen_bench.record import read_records
+    from ltgen_bench.show import complain
 
-    for job, record in finished:
-        out.print(f"\n{score_text(record)}\nsamples: {job.place.grid(job.eval.sample)}")
+    for work, record in finished if len(finished) <= SHOWN else ():
+        out.print(f"\n{score_text(record)}\nsamples: {work.place.picture(record.eval)}")
     records, problems = read_records(runs, "*/*/*/result-*.json")
     pages = build(records)
-    for dataset in dict.fromkeys(job.run.dataset.name for job, _ in finished):
+    for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
         path = runs / f"{dataset}.md"
         _write(path, pages[dataset])
         out.print(f"\nleaderboard: {path}")
-    _complain(problems)
+    complain(problems)
     return problems
 
 
@@ -496,120 +628,3 @@ def _write(path: Path, text: str) -> None:
 
     with replacing(path) as file:
         file.write(text.encode())
-
-
-def _complain(problems: Iterable[str]) -> None:
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
-
-
-def _list_plugins(what: str, _: Path) -> None:
-    from ltgen_bench import registry
-
-    entries = (registry.methods() if what == "methods" else registry.datasets()).entries().values()
-    width = max(len(entry.name) for entry in entries)
-    for entry in entries:
-        print(f"  {entry.name:<{width}}  {entry.summary or entry.origin}")
-
-
-def _list_presets(_: str, __: Path) -> None:
-    from ltgen_bench.presets import PRESETS
-
-    width = max(map(len, PRESETS))
-    for name, preset in PRESETS.items():
-        print(f"  {name:<{width}}  {preset.summary}")
-
-
-def _list_runs(_: str, runs: Path) -> None:
-    from tabulate import tabulate
-
-    from ltgen_bench.leaderboard import row_name
-    from ltgen_bench.store import run_folders
-
-    rows, problems = [], []
-    for place in run_folders(runs):
-        problems += place.results()[1]
-        try:
-            run = place.spec
-        except UsageError as error:
-            problems.append(str(error))
-            continue
-        state = place.state()
-        rows.append((run.run_id, state, run.dataset.name, row_name(run), f"seed {run.seed}", _doing(place, state)))
-    if rows:
-        print(tabulate(rows, tablefmt="plain", disable_numparse=True))
-        states = [row[1] for row in rows]
-        print(", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))))
-    else:
-        print(f"no runs in {runs}")
-    _complain(problems)
-    if problems:
-        raise typer.Exit(1)
-
-
-def _doing(place: RunFolder, state: str) -> str:
-    """How far a run is, or why it failed."""
-    from ltgen_bench.terminal import figures_of
-
-    if state == "failed":
-        return place.why_failed()
-    progress = place.progress()
-    if state not in ("running", "stopped") or not progress:
-        return ""
-    at = f"{progress['stage']} {progress['done']:g}/{progress['total']:g}"
-    return "  ".join([at, *figures_of(progress)]) if state == "running" else at
-
-
-def _show_method(name: str, _: Path) -> None:
-    import inspect
-
-    from ltgen_bench import registry
-
-    kind = registry.methods().load(name, f"show method {name}")
-    print(f"{name}: {inspect.getdoc(kind)}\n\nfile: {registry.methods().entries()[name].origin}")
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        print(f"--set {name}.{field.name}={field.default}")
-
-
-def _show_dataset(name: str, _: Path) -> None:
-    import inspect
-
-    from ltgen_bench import registry
-
-    kind = registry.datasets().load(name, f"show dataset {name}")
-    print(f"{name}: {inspect.getdoc(kind)}\n\nfile: {registry.datasets().entries()[name].origin}")
-    print(f"preset: {kind.preset}\nimbalance: {kind.imbalance:g}")
-
-
-def _show_preset(name: str, _: Path) -> None:
-    from ltgen_bench.presets import PRESETS
-
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "show preset")
-    preset = PRESETS[name]
-    print(f"{name}: {preset.summary}\nfeatures {preset.features}")
-    for section in ("net", "train", "diffusion", "sample"):
-        for key, value in vars(getattr(preset, section)).items():
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            print(f"--set {section}.{key}={shown}")
-
-
-def _show_run(name: str, runs: Path) -> None:
-    import json
-
-    from ltgen_bench.leaderboard import score_text
-    from ltgen_bench.repeat import command_line
-    from ltgen_bench.spec import to_json
-    from ltgen_bench.store import find_run
-
-    place = find_run(runs, name)
-    run, state = place.spec, place.state()
-    print(f"{place.path}\n{' '.join([state, _doing(place, state)]).rstrip()}\nlog: {place.log}\n")
-    print(json.dumps(to_json(run), indent=1))
-    records, problems = place.results()
-    for record in records:
-        print(f"\n{score_text(record)}\nfile: {place.result(record.eval_id)}")
-        print(f"the same again: {shlex.join(command_line(run, record.eval))}")
-    _complain(problems)
-    if problems:
-        raise typer.Exit(1)

@@ -29,7 +29,7 @@ def findings(data_dir: Path | None) -> Iterator[tuple[str, str]]:
         yield f"dataset {name}", _dataset(name, data_dir)
     for features in ("efflite0@96", "inception"):
         try:
-            identity, sha256 = identify(features, None)
+            identity, sha256 = identify(features, None, data_dir)
             yield f"features {features}", f"ready ({identity}, weights {sha256[:12]})"
         except UsageError as error:
             yield f"features {features}", str(error)

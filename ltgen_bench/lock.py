@@ -27,6 +27,7 @@ class Owner:
     pid: int
     token: str
     age: float  # seconds since the last heartbeat
+    driver: str = ""  # on whose behalf it works
 
     @property
     def alive(self) -> bool:
@@ -48,7 +49,7 @@ def owner(path: Path) -> Owner | None:
     try:
         content, age = path.read_text(), time.time() - path.stat().st_mtime
         value = json.loads(content)
-        return Owner(str(value["host"]), int(value["pid"]), str(value["token"]), age)
+        return Owner(str(value["host"]), int(value["pid"]), str(value["token"]), age, str(value.get("driver", "")))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
@@ -59,11 +60,11 @@ def owner(path: Path) -> Owner | None:
 
 
 @contextlib.contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path, driver: str = "") -> Iterator[None]:
     """Hold the lock while the block runs. Raises Held when a living owner has it; takes over what a dead one left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex
-    _take(path, token)
+    _take(path, token, driver)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(path, token, stop), daemon=True)
     beat.start()
@@ -76,8 +77,8 @@ def hold(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _take(path: Path, token: str) -> None:
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": token})
+def _take(path: Path, token: str, driver: str) -> None:
+    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": token, "driver": driver})
     while not _create(path, text):
         if (held := owner(path)) is None:
             continue
@@ -121,4 +122,6 @@ def _exists(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
+    with contextlib.suppress(OSError, IndexError):  # on Linux: one that has ended, but that nobody has buried yet
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

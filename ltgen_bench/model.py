@@ -26,24 +26,27 @@ NOTE = "ltgen_bench.json"
 def save(folder: Path, trained: Trained, diffusion: DiffusionSpec, class_names: tuple[str, ...]) -> None:
     """Write the folder, all or nothing: weights and config for `UNet2DModel.from_pretrained`, a DDIM scheduler, the
     noise prior if the method has one, and a note on labels and training."""
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
-    unet = trained.net.unet.to("cpu", memory_format=torch.contiguous_format)
-    unet.save_pretrained(part)
-    scheduler(diffusion, SampleSpec()).save_pretrained(part)
-    if trained.noise_prior is not None:
-        mean, std = trained.noise_prior
-        save_file({"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}, part / "noise_prior.safetensors")
-    note = {
-        "labels": dict(enumerate(class_names)),
-        "null_label": len(class_names),
-        "images": "in [-1, 1]; the network predicts the noise",
-        "training": trained.summary,
-    }
-    write_json(part / NOTE, note)
     if folder.exists():
-        shutil.rmtree(part)
         raise UsageError(f"{folder} exists already")
-    os.replace(part, folder)
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        unet = trained.net.unet.to("cpu", memory_format=torch.contiguous_format)
+        unet.save_pretrained(part)
+        scheduler(diffusion, SampleSpec()).save_pretrained(part)
+        if trained.noise_prior is not None:
+            mean, std = trained.noise_prior
+            prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}
+            save_file(prior, part / "noise_prior.safetensors")
+        note = {
+            "labels": dict(enumerate(class_names)),
+            "null_label": len(class_names),
+            "images": "in [-1, 1]; the network predicts the noise",
+            "training": trained.summary,
+        }
+        write_json(part / NOTE, note)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def load(folder: Path) -> tuple[Denoiser, NoisePrior | None]:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -27,6 +27,7 @@ from ltgen_bench.spec import (
     NetSpec,
     RunSpec,
     SampleSpec,
+    ScoreSpec,
     TrainSpec,
     canonical,
     from_json,
@@ -49,6 +50,11 @@ class DataOptions:
     reference: str | None = None
     data_dir: str | None = None
 
+    @property
+    def folder(self) -> Path | None:
+        """Where data is kept, when it was named."""
+        return Path(self.data_dir) if self.data_dir else None
+
     def load(self, name: str) -> LongTail:
         """Load a dataset by name. Raises UsageError."""
         return self.open(registry.datasets().load(name, f"--dataset {name}")).load()
@@ -67,6 +73,24 @@ class Execution:
     checkpoint_seconds: float | None = None
     compile: bool = False
 
+    @property
+    def weights(self) -> Path | None:
+        """File of the extractor's weights, when it was named."""
+        return Path(self.features_weights) if self.features_weights else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What of a run a worker is to do: all that is left, the training alone, or every `parts`-th shard of samples.
+
+    processes: how many share the training, each with a device of its own.
+    """
+
+    name: Literal["all", "train", "sample"] = "all"
+    part: int = 0
+    parts: int = 1
+    processes: int = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -77,6 +101,7 @@ class Job:
     eval: EvalSpec
     data: DataOptions
     execution: Execution
+    stage: Stage = Stage()
 
     @property
     def place(self) -> RunFolder:
@@ -85,6 +110,13 @@ class Job:
     @property
     def state(self) -> str:
         return self.place.state(self.eval.eval_id)
+
+    @property
+    def lock(self) -> Path:
+        """Who has it does this work: one worker per run, or one per part of its samples."""
+        if self.stage.name == "sample":
+            return self.place.part_lock(self.eval.sample, self.stage.part)
+        return self.place.lock
 
     @property
     def title(self) -> str:
@@ -110,6 +142,7 @@ class Request:
     features: str | None = None
     data: DataOptions = DataOptions()
     execution: Execution = Execution()
+    on_gpu: bool | None = None  # where the runs will train; default: as on this machine
 
 
 def plan(request: Request, runs: Path) -> list[Job]:
@@ -117,7 +150,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
 
     Raises UsageError for anything unknown, missing or impossible, before any work is done.
     """
-    device = check_execution(request.execution)
+    on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
     settings = parse_settings(request.settings)
     stacks = [parse_methods(text, settings) for text in request.methods]
     if not stacks or not request.datasets or not request.seeds:
@@ -133,14 +166,14 @@ def plan(request: Request, runs: Path) -> list[Job]:
     for name in dict.fromkeys(request.datasets):
         kind = registry.datasets().load(name, f"--dataset {name}")
         preset_name = request.preset or kind.preset
-        preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=device.type == "cpu")
+        preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
         data = dataclasses.replace(request.data, max_size=request.data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
         check_images(loaded, preset.sample)
         scored = evaluation(loaded, preset, request)
-        for stack, seed in itertools.product(stacks, dict.fromkeys(request.seeds)):
-            methods = tuple(describe(m) for m in stack.methods)
+        described = [tuple(describe(m) for m in stack.methods) for stack in stacks]
+        for methods, seed in itertools.product(described, dict.fromkeys(request.seeds)):
             run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
             jobs.append(Job(str(RunFolder.of(runs, run).path), run, scored, data, request.execution))
     return list({(job.run.run_id, job.eval.eval_id): job for job in jobs}.values())
@@ -264,16 +297,16 @@ def check_images(data: LongTail, sample: SampleSpec) -> None:
 
 def evaluation(data: LongTail, preset: Preset, request: Request) -> EvalSpec:
     """How runs of this dataset are scored. Raises UsageError when the feature extractor's weights are missing."""
-    weights = request.execution.features_weights
-    features, sha256 = identify(request.features or preset.features, Path(weights) if weights else None)
-    return score_spec(data, preset.sample, features, sha256)
+    how = score_spec(data, request.features or preset.features, request.data, request.execution)
+    return EvalSpec(**vars(how), sample=preset.sample)
 
 
-def score_spec(data: LongTail, sample: SampleSpec, features: str, features_sha256: str) -> EvalSpec:
-    return EvalSpec(
-        sample=sample,
+def score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
+    """How images are scored against this dataset. Raises UsageError when the extractor's weights are missing."""
+    features, sha256 = identify(features, execution.weights, options.folder)
+    return ScoreSpec(
         features=features,
-        features_sha256=features_sha256,
+        features_sha256=sha256,
         reference_sha256=data.spec.reference_sha256,
         groups=data.groups.as_dict(),
         score_version=SCORE_VERSION,
@@ -293,12 +326,13 @@ def rescore(
     """
     check_execution(execution)
     run = place.spec
+    assert isinstance(run, RunSpec)
     if not place.model.exists():
         raise UsageError(f"run {run.run_id} is not trained yet; the command that started it goes on with it")
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
-    own_features, own_sample = _first_scoring(place)
+    own_features, own_sample = _first_scoring(place, run)
     sample = override(own_sample, found.get("sample", {}), "sample")
     check_values(run.net, run.train, run.diffusion, sample)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
@@ -306,18 +340,16 @@ def rescore(
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     check_images(loaded, sample)
-    weights = Path(execution.features_weights) if execution.features_weights else None
-    scored = score_spec(loaded, sample, *identify(features or own_features, weights))
-    return Job(str(place.path), run, scored, data, execution)
+    how = score_spec(loaded, features or own_features, data, execution)
+    return Job(str(place.path), run, EvalSpec(**vars(how), sample=sample), data, execution)
 
 
-def _first_scoring(place: RunFolder) -> tuple[str, SampleSpec]:
+def _first_scoring(place: RunFolder, run: RunSpec) -> tuple[str, SampleSpec]:
     """Features and sampling of a run's first score; of its preset, when it has no score yet."""
-    scores, _ = place.results()
-    if scores:
-        first = min(scores, key=lambda record: str(record.provenance.get("finished", "")))
-        return first.eval.features, first.eval.sample
-    preset = PRESETS.get(place.spec.preset, PRESETS["paper"])
+    first = place.first_eval()
+    if isinstance(first, EvalSpec):
+        return first.features, first.sample
+    preset = PRESETS.get(run.preset, PRESETS["paper"])
     return preset.features, preset.sample
 
 

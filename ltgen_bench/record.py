@@ -1,4 +1,4 @@
-"""The result of a run: one small JSON file that says everything needed to compare it."""
+"""The result of a run, or of images made elsewhere: one small JSON file that says everything needed to compare it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.files import read_json, write_json
-from ltgen_bench.spec import EvalSpec, RunSpec, from_json, to_json
+from ltgen_bench.spec import EvalSpec, RunSpec, SamplesSpec, ScoreSpec, from_json, to_json
 
 SCHEMA = 1
 
@@ -27,12 +27,16 @@ class BadRecord(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    run: RunSpec
-    eval: EvalSpec
+    run: SamplesSpec | RunSpec
+    eval: ScoreSpec | EvalSpec  # an EvalSpec with a RunSpec
     scores: Scores
     training: Mapping[str, Any]  # seconds, images/s, peak memory, parameters, safeguards that acted
     provenance: Mapping[str, Any]  # versions, device, commit: recorded, not part of the identity
     deviations: Mapping[str, str]  # method -> what differs from its paper
+
+    def __post_init__(self) -> None:
+        if isinstance(self.run, RunSpec) != isinstance(self.eval, EvalSpec):
+            raise UsageError("a run is scored from images made for the purpose, others as they are")
 
     @property
     def run_id(self) -> str:

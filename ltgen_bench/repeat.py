@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltgen_bench import registry
 from ltgen_bench.presets import PRESETS
-from ltgen_bench.spec import EvalSpec, RunSpec, SampleSpec
+from ltgen_bench.spec import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec
 
 
 def closest_preset(run: RunSpec, sample: SampleSpec, *, flip: bool) -> tuple[str, list[str]]:
@@ -33,15 +33,18 @@ def _differences(preset_name: str, run: RunSpec, sample: SampleSpec, flip: bool)
     ]
 
 
-def command_line(run: RunSpec, scored: EvalSpec) -> list[str]:
+def command_line(run: RunSpec | SamplesSpec, scored: ScoreSpec) -> list[str]:
     """The words of the command. Raises UsageError when the dataset is not known here."""
     data = run.dataset
     kind = registry.datasets().load(data.name)
+    common = ["--dataset", data.name, *(["--data", "PATH"] if kind.takes_data else [])]  # paths are not part of a run
+    common += ["--size", str(data.size), "--imbalance", "none" if data.imbalance is None else str(data.imbalance)]
+    common += ["--features", scored.features]
+    if isinstance(run, SamplesSpec):
+        return ["ltgen-bench", "score", "--samples", "PATH", "--name", run.name, *common]
+    assert isinstance(scored, EvalSpec)
     preset, changed = closest_preset(run, scored.sample, flip=kind.flip)
-    words = ["ltgen-bench", "run", "--method", run.method, "--dataset", data.name, "--seeds", str(run.seed)]
-    words += ["--data", "PATH"] if kind.takes_data else []  # paths are not part of a run
-    words += ["--preset", preset, "--size", str(data.size), "--features", scored.features]
-    words += ["--imbalance", "none" if data.imbalance is None else str(data.imbalance)]
+    words = ["ltgen-bench", "run", "--method", run.method, "--seeds", str(run.seed), "--preset", preset, *common]
     changed += [f"{m.name}.{name}={_text(m.params[name])}" for m in run.methods for name in m.changed]
     return words + [word for setting in changed for word in ("--set", setting)]
 

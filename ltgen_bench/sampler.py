@@ -96,51 +96,74 @@ def to_uint8(x: Tensor, y: Tensor) -> Images:
     return Images(np.ascontiguousarray(pixels.cpu().numpy()), y.cpu().numpy().astype(np.int64))
 
 
-def sample_set(
+def make_shards(
     net: Denoiser,
     spec: SampleSpec,
     diffusion: DiffusionSpec,
     folder: Path,
     *,
+    part: int = 0,
+    parts: int = 1,
     num_classes: int,
     shape: tuple[int, int, int],
     seed: int,
     device: torch.device,
     bf16: bool,
     noise_prior: NoisePrior | None,
-    progress: Callable[[float], None],
+    progress: Callable[[float, int], None],
     check: Callable[[], None] = lambda: None,
-) -> Images:
-    """All images of a spec, made in shards under `folder`; shards that are there already are not made again.
+) -> None:
+    """Make the images of a spec as files under `folder`; files that are there already are not made again.
 
-    progress(images done, a fraction counts the steps of the present batch); check() may raise to stop between batches.
+    Of several workers that share the work, each makes every `parts`-th file. progress(images done, of how many), where
+    a fraction counts the steps of the present batch; check() may raise to stop between batches. Raises RunFailed when
+    the network gives NaN or infinity.
     """
     y = labels(spec.images, num_classes)
-    shards = []
-    for first in range(0, spec.images, SHARD):
-        path = folder / f"{first:07d}.npz"
+    mine = shard_ranges(spec.images)[part::parts]
+    done, total = 0, sum(map(len, mine))
+    for shard in mine:
+        path = shard_path(folder, shard)
         if not path.exists():
-            parts = []
-            last = min(first + SHARD, spec.images)
-            for at in range(first, last, batch_size(device)):
+            made = []
+            for at in range(shard.start, shard.stop, batch_size(device)):
                 check()
-                index = range(at, min(at + batch_size(device), last))
-                made = sample(
-                    net,
-                    spec,
-                    diffusion,
-                    index=index,
-                    y=y[index.start : index.stop],
-                    shape=shape,
-                    seed=seed,
-                    device=device,
-                    bf16=bf16,
-                    noise_prior=noise_prior,
-                    progress=lambda done, index=index: progress(index.start + len(index) * done / spec.steps),  # type: ignore[misc]
+                index = range(at, min(at + batch_size(device), shard.stop))
+                before = done + at - shard.start
+
+                def stepped(step: int, before: int = before, size: int = len(index)) -> None:
+                    progress(before + size * step / spec.steps, total)
+
+                made.append(
+                    sample(
+                        net,
+                        spec,
+                        diffusion,
+                        index=index,
+                        y=y[index.start : index.stop],
+                        shape=shape,
+                        seed=seed,
+                        device=device,
+                        bf16=bf16,
+                        noise_prior=noise_prior,
+                        progress=stepped,
+                    )
                 )
-                if not torch.isfinite(made).all():
+                if not torch.isfinite(made[-1]).all():
                     raise RunFailed(f"the network made images {index.start}..{index.stop - 1} that are not finite")
-                parts.append(made)
-            to_uint8(torch.cat(parts), y[first:last]).save(path)
-        shards.append(Images.load(path))
+            to_uint8(torch.cat(made), y[shard.start : shard.stop]).save(path)
+        done += len(shard)
+
+
+def join_shards(folder: Path, images: int) -> Images:
+    """All images of a set whose shards are made."""
+    shards = [Images.load(shard_path(folder, shard)) for shard in shard_ranges(images)]
     return Images(np.concatenate([s.pixels for s in shards]), np.concatenate([s.labels for s in shards]))
+
+
+def shard_ranges(images: int) -> list[range]:
+    return [range(first, min(first + SHARD, images)) for first in range(0, images, SHARD)]
+
+
+def shard_path(folder: Path, shard: range) -> Path:
+    return folder / f"{shard.start:07d}.npz"

@@ -25,7 +25,7 @@ from ltgen_bench.images import Images
 from ltgen_bench.metrics.classifier import Classifier, calibration, fit
 from ltgen_bench.metrics.frechet import Frechet, Moments, frechet, influence, principal_axes
 from ltgen_bench.metrics.inception_score import SPLITS, inception_score
-from ltgen_bench.metrics.kernel import kid
+from ltgen_bench.metrics.kernel import Subsets, kid
 from ltgen_bench.metrics.neighbours import KS, memorised, neighbours
 from ltgen_bench.sides import Figures, Side, Sides, canonical, read
 
@@ -69,7 +69,7 @@ def score(
     are first sorted by class and content. cache: folder of `features_of`. progress: called with (images done, all).
     Raises UsageError, in one sentence, for images that cannot be scored.
     """
-    _check(generated, reference, groups)
+    check(generated, reference, groups)
     given = [images for images in (reference, generated, train, test) if images is not None]
     sets = iter(read(given, extractor, cache, progress))
     real, fake = next(sets), next(sets)
@@ -91,12 +91,13 @@ class Attribution:
     """How much each generated image pulls a Fréchet distance up, to first order (see `influence`); mean 0.
 
     overall: on the distance of all images, (n_gen,) in their order; within_group: on the distance of the image's own
-    group; classes: mean of `overall` over each class.
+    group. scores: for a record; "class-pull" is the mean of `overall` over a class, with that of `within_group`. All
+    are 0 in the mean: they rank, and do not split the distance.
     """
 
     overall: NDArray[np.float64]
     within_group: NDArray[np.float64]
-    classes: dict[int, float]
+    scores: Scores
 
 
 def attribute(
@@ -110,18 +111,23 @@ def attribute(
     progress: Progress | None = None,
 ) -> Attribution:
     """Which generated images and classes make the Fréchet distance what it is. Arguments and errors as in `score`."""
-    _check(generated, reference, groups)
+    check(generated, reference, groups)
     real, fake = read([reference, generated], extractor, cache, progress)
     sides = Sides(real.balanced(seed), fake, seed)
+    parts = {name: sides.of(ids) for name, ids in groups}
+    moments = _moments(sides, parts)
     pulls = np.zeros((2, len(fake)))
-    pulls[0] = influence(*sides.features)
-    for _, ids in groups:
-        pulls[1, np.isin(fake.labels, ids)] = influence(*sides.of(ids).features)
-    overall, within = np.empty_like(pulls)
+    pulls[0] = influence(*sides.features, moments["overall"])
+    classes: dict[str, Figures] = {}
+    for name, ids in groups:
+        pulls[1, np.isin(fake.labels, ids)] = influence(*parts[name].features, moments[name])
+        for c in sorted(ids):
+            value, within = pulls[:, fake.labels == c].mean(1).tolist()
+            classes[str(c)] = {"value": value, "within_group": within, **sides.of([c]).counts}
     order, _ = canonical(generated)
-    overall[order], within[order] = pulls
-    classes = {int(c): float(overall[generated.labels == c].mean()) for c in np.unique(generated.labels)}
-    return Attribution(overall, within, classes)
+    ordered = np.empty_like(pulls)
+    ordered[:, order] = pulls
+    return Attribution(ordered[0], ordered[1], {_name("class-pull", extractor): classes})
 
 
 def _scopes(groups: Groups) -> Iterator[tuple[str, list[int]]]:
@@ -149,8 +155,7 @@ def _figures(sides: Sides, groups: Groups, ceilings: dict[str, dict[str, float]]
             yield "IS", name, _inception_score(part.generated.logits, part)
         for metric, figures in _neighbours(drawn.of(ids), ceilings.get(name, {})).items():
             yield metric, name, figures
-        distance = kid(*pooled.of(ids).features)
-        yield "KID", name, {"value": distance.value, "se": distance.se, **pooled.of(ids).counts}
+        yield "KID", name, _kid(pooled.of(ids))
         for metric in ("KID", "FD64"):
             yield f"m{metric}", name, _mean([classes[metric, c] for c in ids])
 
@@ -191,6 +196,17 @@ def _distance(result: Frechet, sides: Sides, d: int | None = None) -> Figures:
     if n < 4 * d:
         figures["flag"] = "n<d" if n < d else "n<4d"
     return figures
+
+
+def _kid(sides: Sides) -> Figures:
+    """With what most papers report where there are enough images: mean and spread of 100 subsets of 1,000."""
+    subsets = Subsets(seed=sides.seed)
+    enough = min(map(len, sides.features)) >= subsets.size
+    result = kid(*sides.features, subsets if enough else None)
+    figures: Figures = {"value": result.value, "se": result.se}
+    if result.subsets:
+        figures |= {"subsets_mean": result.subsets[0], "subsets_std": result.subsets[1]}
+    return figures | sides.counts
 
 
 def _inception_score(logits: Tensor, sides: Sides) -> Figures:
@@ -360,12 +376,13 @@ def check_enough(what: str, per_class: int, groups: Groups) -> None:
             )
 
 
-def _check(generated: Images, reference: Images, groups: Groups) -> None:
+def check(generated: Images, reference: Images, groups: Groups) -> None:
     """Raises UsageError, in one sentence, when the generated images cannot be scored against the reference."""
     classes = sorted(c for _, ids in groups for c in ids)
     shape, expected = generated.pixels.shape[1:], reference.pixels.shape[1:]
     if shape != expected:
-        raise UsageError(f"generated images are {_shape(shape)}, those of the dataset {_shape(expected)}")
+        ours, theirs = describe_shape(shape), describe_shape(expected)
+        raise UsageError(f"generated images are {ours}, those of the dataset {theirs}")
     for what, images in (("generated", generated), ("real", reference)):
         if extra := sorted(set(np.unique(images.labels).tolist()) - set(classes)):
             raise UsageError(f"{what} images have class {extra[0]}; the dataset has classes 0 to {classes[-1]}")
@@ -381,5 +398,6 @@ def _check(generated: Images, reference: Images, groups: Groups) -> None:
         check_enough(what, counts[least], groups)
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def describe_shape(shape: tuple[int, ...]) -> str:
+    """Of images (height, width, channels), in words."""
     return f"{shape[1]}x{shape[0]} {'grey' if shape[2] == 1 else 'RGB'}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -95,11 +96,11 @@ class RunSpec:
     def method(self) -> str:
         return "+".join(m.name for m in self.methods)
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         return digest(self._hashed())
 
-    @property
+    @functools.cached_property
     def config_id(self) -> str:
         return digest({k: v for k, v in self._hashed().items() if k != "seed"})
 
@@ -110,27 +111,71 @@ class RunSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalSpec:
-    """How a run is scored. Together with the run's id this identifies a score."""
+class SamplesSpec:
+    """Images made elsewhere. `run_id` is their identity, `config_id` that of all sets of the same name."""
 
-    sample: SampleSpec
+    name: str  # what tables call them
+    dataset: DatasetSpec  # what they are compared with
+    images: int
+    sha256: str  # Images.sha256 of them, sorted by class and content
+    seed: int = 0  # of the scorer's draws
+
+    @property
+    def method(self) -> str:
+        return "elsewhere"
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        return digest(to_json(canonical(self)))
+
+    @functools.cached_property
+    def config_id(self) -> str:
+        return digest({k: v for k, v in to_json(canonical(self)).items() if k not in ("images", "sha256")})
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreSpec:
+    """How images are scored. Together with their identity this identifies a score."""
+
     features: str  # id of the feature extractor
     features_sha256: str  # of its weights
     reference_sha256: str  # of the real images
     groups: Mapping[str, list[int]]
     score_version: int
 
-    @property
+    @functools.cached_property
     def eval_id(self) -> str:
         return digest(to_json(canonical(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSpec(ScoreSpec):
+    """How a run is scored: its images are part of it, as they are made for the purpose."""
+
+    sample: SampleSpec
 
 
 Spec = TypeVar("Spec")
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def to_json(spec: Any) -> dict[str, Any]:
     """A spec as plain JSON values (tuples as lists)."""
-    value: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
+    value: dict[str, Any] = _plain(spec)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
     return value
 
 
@@ -149,7 +194,7 @@ def from_json(kind: type[Spec], value: Any, where: str = "spec") -> Spec:
     """Read a spec back. Raises UsageError for missing or unknown fields and wrong types."""
     if not isinstance(value, Mapping):
         raise UsageError(f"{where} must be an object of {kind.__name__}'s fields, not {value!r}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in value:
         if name not in names:
@@ -166,7 +211,7 @@ def override(spec: Spec, changes: Mapping[str, str], where: str) -> Spec:
 
     Raises UsageError for an unknown field, with the near miss, and for a value of the wrong type.
     """
-    hints = typing.get_type_hints(type(spec))
+    hints = _hints(typing.cast(Any, type(spec)))
     names = [f.name for f in dataclasses.fields(spec)]  # type: ignore[arg-type]
     for name in changes:
         if name not in names:

@@ -1,5 +1,7 @@
 """Run folders: the only place where the state of the work lives. Drivers and workers can die at any moment.
 
+Images made elsewhere have such a folder too, RUNS/<dataset>/elsewhere/<id>/, with the images as samples.npz.
+
 RUNS/<dataset>/<method>/<run id>/
     spec.json                 the resolved RunSpec
     log.txt                   what the worker said
@@ -8,7 +10,9 @@ RUNS/<dataset>/<method>/<run id>/
     checkpoint*.pt            while training
     model/                    the trained network: plain diffusers, nothing to fold
     samples-<id>.npz, .png    images and labels, and a grid of them
+    samples-<id>/             shards of them while sampling, with locks and progress of the workers that share the work
     result-<eval id>.json     the scores: a run is done when this file is whole and its ids are right
+    result-<eval id>.png      the worst and best images of each group
     failed.json               why it failed; not tried again by itself
     lock                      who works on it now
 """
@@ -23,8 +27,9 @@ from typing import Any
 from ltgen_bench import lock
 from ltgen_bench.errors import UsageError
 from ltgen_bench.files import read_json, write_json
+from ltgen_bench.lock import Owner
 from ltgen_bench.record import BadRecord, Record, read_records
-from ltgen_bench.spec import RunSpec, SampleSpec, digest, from_json, to_json
+from ltgen_bench.spec import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec, coerce, digest, to_json
 
 
 @dataclass(frozen=True)
@@ -32,21 +37,22 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def of(cls, runs: Path, spec: RunSpec) -> RunFolder:
+    def of(cls, runs: Path, spec: RunSpec | SamplesSpec) -> RunFolder:
         return cls(runs / spec.dataset.name / spec.method / spec.run_id)
 
     @property
-    def spec(self) -> RunSpec:
+    def spec(self) -> RunSpec | SamplesSpec:
         """Raises UsageError when spec.json is missing or not readable."""
         path = self.path / "spec.json"
         try:
-            return from_json(RunSpec, read_json(path), str(path))
+            spec: RunSpec | SamplesSpec = coerce(read_json(path), SamplesSpec | RunSpec, str(path))
+            return spec
         except FileNotFoundError:
             raise UsageError(f"{self.path} is not a run folder: it has no spec.json") from None
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    def create(self, spec: RunSpec) -> None:
+    def create(self, spec: RunSpec | SamplesSpec) -> None:
         """Make the folder ready for work; the caller holds its lock.
 
         Raises UsageError when its spec.json is damaged or of another run.
@@ -81,15 +87,40 @@ class RunFolder:
     def samples(self, spec: SampleSpec) -> Path:
         return self.path / f"samples-{digest(to_json(spec))}.npz"
 
+    def shards(self, spec: SampleSpec) -> Path:
+        return self.samples(spec).with_suffix("")
+
+    def part_lock(self, spec: SampleSpec, part: int) -> Path:
+        return self.shards(spec) / f"lock-{part}"
+
     def grid(self, spec: SampleSpec) -> Path:
         return self.samples(spec).with_suffix(".png")
+
+    @property
+    def given(self) -> Path:
+        """Images made elsewhere."""
+        return self.path / "samples.npz"
+
+    def picture(self, how: ScoreSpec) -> Path:
+        """Of the images that were scored so."""
+        return self.grid(how.sample) if isinstance(how, EvalSpec) else self.given.with_suffix(".png")
 
     def result(self, eval_id: str) -> Path:
         return self.path / f"result-{eval_id}.json"
 
+    def extremes(self, eval_id: str) -> Path:
+        """A picture of the worst and best images."""
+        return self.result(eval_id).with_suffix(".png")
+
     def results(self) -> tuple[list[Record], list[str]]:
         """The finished scores, and what is wrong with the result files that are none."""
         return read_records(self.path, "result-*.json")
+
+    def first_eval(self) -> ScoreSpec | None:
+        """How it was scored first, if it was."""
+        records, _ = self.results()
+        first = min(records, key=lambda record: str(record.provenance.get("finished", "")), default=None)
+        return first.eval if first else None
 
     def record(self, eval_id: str) -> Record | None:
         """The finished score, or None. A file that is damaged or of other ids is no result."""
@@ -103,7 +134,7 @@ class RunFolder:
         """Of one score, or of the whole run: done | running | failed | stopped (resumes where it was) | waiting."""
         if eval_id is not None and self.record(eval_id) is not None:
             return "done"
-        if (owner := lock.owner(self.lock)) is not None and owner.alive:
+        if self.owner() is not None:
             return "running"
         if self.failed.exists():
             return "failed"
@@ -113,6 +144,11 @@ class RunFolder:
             return "stopped"
         return "waiting"
 
+    def owner(self) -> Owner | None:
+        """Who works on the run now, or on a part of its samples."""
+        locks = [self.lock, *(p for p in self.path.glob("samples-*/lock-*") if "." not in p.name)]
+        return next((owner for p in locks if (owner := lock.owner(p)) is not None and owner.alive), None)
+
     def why_failed(self) -> str:
         """The reason in failed.json."""
         try:
@@ -121,13 +157,32 @@ class RunFolder:
             return f"see {self.log}"
 
     def progress(self) -> dict[str, Any]:
-        """What the worker last said of its progress (stage, done, total, time, ...); empty when it has said nothing."""
-        try:
-            value = read_json(self.path / "progress.json")
-        except (FileNotFoundError, ValueError):
-            return {}
-        whole = isinstance(value, dict) and {"stage", "done", "total", "time"} <= value.keys()
-        return value if whole else {}
+        """What the workers last said of their progress (stage, done, total, time, ...); empty when they said nothing.
+
+        While several share the sampling it is their sum.
+        """
+        whole = _progress(self.path / "progress.json")
+        parts = [_progress(path) for path in self.path.glob("samples-*/progress-*.json")]
+        parts = [p for p in parts if p and p["time"] > whole.get("time", 0)]
+        if not parts:
+            return whole
+        left = [p["seconds_left"] for p in parts if p.get("seconds_left") is not None]
+        return {
+            "stage": parts[0]["stage"],
+            "done": sum(p["done"] for p in parts),
+            "total": sum(p["total"] for p in parts),
+            "time": max(p["time"] for p in parts),
+            "seconds_left": max(left, default=None),
+        }
+
+
+def _progress(path: Path) -> dict[str, Any]:
+    try:
+        value = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return {}
+    whole = isinstance(value, dict) and {"stage", "done", "total", "time"} <= value.keys()
+    return value if whole else {}
 
 
 def run_folders(runs: Path) -> list[RunFolder]:

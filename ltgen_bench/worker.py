@@ -1,12 +1,14 @@
-"""Does one run: train, sample, score. `launch.command` says how it is started: with the job as JSON, and its parent.
+"""Does one run, or a stage of one: train, sample, score. `launch.start_worker` says how it is started.
 
 A worker knows nothing of schedulers or terminals. It writes its run folder and exits: 0 done, 1 failed (failed.json
-says why), 2 it cannot be done as asked, 3 somebody else works on it, 75 stopped at a checkpoint (start it again).
+says why), 2 it cannot be done as asked, 3 somebody else works on it, 4 the disk is full, 75 stopped at a checkpoint
+(start it again).
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -20,50 +22,68 @@ from typing import Any
 
 import torch
 
-from ltgen_bench import checkpoint, lock, model
+from ltgen_bench import checkpoint, lock, model, process
 from ltgen_bench.dataset import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.errors import RunFailed, UsageError
-from ltgen_bench.features import extractor
-from ltgen_bench.files import write_json
+from ltgen_bench.evaluate import evaluate
+from ltgen_bench.files import read_json, write_json
 from ltgen_bench.images import Images
 from ltgen_bench.picture import save_grid
 from ltgen_bench.plan import Job, build_stack
-from ltgen_bench.record import Record, provenance
-from ltgen_bench.sampler import sample_set
-from ltgen_bench.scorer import score
+from ltgen_bench.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
+from ltgen_bench.sampler import join_shards, make_shards
+from ltgen_bench.team import Team
 from ltgen_bench.trainer import Stopped, train
 
-DONE, FAILED, UNUSABLE, HELD, STOPPED = 0, 1, 2, 3, 75
+FAULT = "team-failed.json"
+"""In the run folder: why a process of a team failed. torchrun's exit code says only that one did."""
 
 
 class Worker:
     """One job in this process."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, device: torch.device | None = None) -> None:
         self.job = job
         self.place = job.place
-        self.device = pick_device(job.execution.device)
+        self.device = device or pick_device(job.execution.device)
         self.stopping = False
+        self.silent = False
         self._reported = 0.0
         self._stage = ("", 0.0)
 
     def run(self) -> None:
-        """All stages that are still to do. Raises Stopped, RunFailed, UsageError."""
+        """The stages that the job asks for, as far as they are still to do. Raises Stopped, RunFailed, UsageError."""
         job, place = self.job, self.place
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        where = describe_device(self.device) + (f", CUDA_VISIBLE_DEVICES={visible}" if visible else "")
+        stage = job.stage
+        if stage.name == "sample":
+            self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
+            return self.make_shards(self.load())
         place.create(job.run)
         place.failed.unlink(missing_ok=True)
-        self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {describe_device(self.device)}")
+        self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
+        data = self.load()
+        if not place.model.exists():
+            if stage.processes > 1:
+                self.train_together()
+            else:
+                self.train(data, Team())
+        if stage.name == "all":
+            self.score(data, self.sample(data))
+
+    def load(self) -> LongTail:
+        """The images that the job was planned for."""
+        job = self.job
         self.report("loading", 0, 1)
         data = job.data.load(job.run.dataset.name)
         if data.spec != job.run.dataset:
             raise UsageError(f"the images of {data.spec.name} have changed since this run was planned; plan it again")
-        if not place.model.exists():
-            self.train(data)
-        images = self.sample(data)
-        self.score(data, images)
+        return data
 
-    def train(self, data: LongTail) -> None:
+    def train(self, data: LongTail, team: Team) -> None:
+        """Train in this process, alone or as one of a team."""
         run = self.job.run
         trained = train(
             run,
@@ -71,83 +91,88 @@ class Worker:
             build_stack(run.methods),
             self.place.path,
             device=self.device,
+            team=team,
             compiled=self.job.execution.compile,
             say=self.say,
             progress=lambda step, steps, loss, rate: self.report("training", step, steps, loss=loss, images_per_s=rate),
             stop=lambda: self.stopping,
             checkpoint_seconds=self.job.execution.checkpoint_seconds,
         )
-        model.save(self.place.model, trained, run.diffusion, data.class_names)
-        checkpoint.remove(self.place.path)
-        self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.summary['images_per_s']:.0f} images/s")
+        if team.leads:
+            model.save(self.place.model, trained, run.diffusion, data.class_names)
+            checkpoint.remove(self.place.path)
+            self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.summary['images_per_s']:.0f} images/s")
+
+    def train_together(self) -> None:
+        """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""
+        fault = self.place.path / FAULT
+        fault.unlink(missing_ok=True)
+        ranks = process.command("ltgen_bench.ranks", json.dumps(self.job.to_json()))
+        options = ["--standalone", "--nproc-per-node", str(self.job.stage.processes), "--no-python"]
+        threads = max(1, torch.get_num_threads() // self.job.stage.processes)
+        words = process.command("torch.distributed.run", *options, *ranks)
+        torchrun = process.start(words, None, process.environment(threads))
+        try:
+            while torchrun.poll() is None and not self.stopping:
+                time.sleep(0.1)
+        finally:
+            process.stop(torchrun)
+        if self.place.model.exists():
+            return
+        if fault.exists():
+            reason = read_json(fault)["reason"]
+            fault.unlink()
+            raise RunFailed(reason)
+        raise Stopped("the training was stopped")
 
     def sample(self, data: LongTail) -> Images:
-        run, spec = self.job.run, self.job.eval.sample
+        """All images of the spec, as far as they are not made yet."""
+        spec = self.job.eval.sample
         path = self.place.samples(spec)
         if path.exists():
             return Images.load(path)
         started = time.perf_counter()
+        self.make_shards(data)
+        images = join_shards(self.place.shards(spec), spec.images)
+        title = f"{self.job.title}, {spec.images} images, omega {spec.omega:g}"
+        save_grid(images, data, self.place.grid(spec), title=title)
+        images.save(path)
+        shutil.rmtree(self.place.shards(spec))
+        self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
+        return images
+
+    def make_shards(self, data: LongTail) -> None:
+        """This worker's part of the images."""
+        run, spec, stage = self.job.run, self.job.eval.sample, self.job.stage
         net, noise_prior = model.load(self.place.model)
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
-        shards = path.with_suffix("")
-        images = sample_set(
+        make_shards(
             net,
             spec,
             run.diffusion,
-            shards,
+            self.place.shards(spec),
+            part=stage.part,
+            parts=stage.parts,
             num_classes=len(data.class_counts),
             shape=(data.spec.channels, data.spec.size, data.spec.size),
             seed=run.seed,
             device=self.device,
             bf16=run.train.precision == "bf16",
             noise_prior=noise_prior,
-            progress=lambda done: self.report("sampling", done, spec.images),
+            progress=lambda done, total: self.report("sampling", done, total),
             check=self.check,
         )
-        save_grid(
-            images, data, self.place.grid(spec), title=f"{self.job.title}, {spec.images} images, omega {spec.omega:g}"
-        )
-        images.save(path)
-        shutil.rmtree(shards)
-        self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
-        return images
 
     def score(self, data: LongTail, images: Images) -> None:
-        job = self.job
-        started = time.perf_counter()
-        weights = job.execution.features_weights
-        features = extractor(job.eval.features, Path(weights) if weights else None, self.device)
-        if features.sha256 != job.eval.features_sha256:
-            raise UsageError(f"the weights of {features.id} have changed since this run was planned; plan it again")
+        job, started = self.job, time.perf_counter()
 
         def progress(done: int, total: int) -> None:
             self.check()
             self.report("scoring", done, total)
 
-        scores = score(
-            images,
-            data.reference,
-            data.groups,
-            features,
-            train=data.train,
-            test=data.test,
-            cache=self.place.path.parents[2] / "features",
-            seed=job.run.seed,
-            progress=progress,
-        )
-        stack = build_stack(job.run.methods)
-        record = Record(
-            run=job.run,
-            eval=job.eval,
-            scores=scores,
-            training=model.training_summary(self.place.model),
-            provenance=provenance(describe_device(self.device))
-            | {"compiled": job.execution.compile, "finished": _now()},
-            deviations={m.name: m.deviations for m in stack.methods if m.deviations},
-        )
-        record.write(self.place.result(job.eval.eval_id))
+        evaluate(self.place, job.run, job.eval, images, data, job.data, job.execution, progress, self.device)
         self.say(f"scored in {time.perf_counter() - started:.0f} s")
 
     def check(self) -> None:
@@ -158,6 +183,8 @@ class Worker:
     def report(self, stage: str, done: float, total: float, **figures: float) -> None:
         """Say in progress.json how far a stage is, about once a second."""
         now = time.time()
+        if self.silent:
+            return
         if stage != self._stage[0]:
             self._stage = (stage, now - 1e-3)
             self._first = done
@@ -171,15 +198,26 @@ class Worker:
             figures["images_per_s"] = rate
         # NaN (no figure yet) is not JSON.
         value |= {k: v for k, v in figures.items() if v == v}
-        write_json(self.place.path / "progress.json", value)
+        write_json(self._progress_file(), value)
+
+    def _progress_file(self) -> Path:
+        job = self.job
+        if job.stage.name == "sample":
+            return self.place.shards(job.eval.sample) / f"progress-{job.stage.part}.json"
+        return self.place.path / "progress.json"
 
     def say(self, text: str) -> None:
-        print(f"{_now()} {text}", flush=True)
+        """A line of the log; lost when the disk is full."""
+        with contextlib.suppress(OSError):
+            if not self.silent:
+                print(f"{_now()} {text}", flush=True)
 
 
 def main() -> int:
-    job = Job.from_json(json.loads(sys.argv[1]))
-    _die_with_parent(int(sys.argv[2]))
+    """Arguments: the job as JSON, the id of the process that started this one, and a name for the driver's work."""
+    job, parent, driver = Job.from_json(json.loads(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+    if not process.die_with_parent(parent):
+        return STOPPED
     worker = Worker(job)
 
     def stop(*_: object) -> None:
@@ -188,11 +226,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        with lock.hold(job.place.lock):
+        with lock.hold(job.lock, driver):
             return _guarded(worker)
     except lock.Held as held:
         print(f"{_now()} not started: {held} works on this run", flush=True)
         return HELD
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return FULL
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _guarded(worker: Worker) -> int:
@@ -205,6 +250,9 @@ def _guarded(worker: Worker) -> int:
         worker.say(f"error: {error}")
         return UNUSABLE
     except Exception as error:
+        if _disk_is_full(error):
+            # Nobody's fault that trying again could not mend; and there is no room to write more.
+            return FULL
         if not isinstance(error, RunFailed):
             traceback.print_exc()
         # Recorded before anything else can go wrong: a failed run is not tried again by itself.
@@ -215,12 +263,16 @@ def _guarded(worker: Worker) -> int:
     return DONE
 
 
-def _die_with_parent(parent: int) -> None:
-    """Ask Linux for a SIGTERM when the process that started this one dies, so that no orphan keeps a GPU."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(STOPPED)  # it died while this one was importing torch
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what an error, or one that led to it, comes from.
+
+    torch and safetensors write files in C++ and Rust, and have errors of their own that only say so in words.
+    """
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in _FULL) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _now() -> str:

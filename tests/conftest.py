@@ -40,7 +40,7 @@ def digits() -> LongTail:
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the user has set must not change what is tested."""
-    for name in ("LTGEN_RUNS", "LTGEN_DATA", "LTGEN_PLUGINS", "FORCE_COLOR", "NO_COLOR"):
+    for name in ("LTGEN_RUNS", "LTGEN_DATA", "LTGEN_PLUGINS", "RAY_ADDRESS", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -86,6 +86,7 @@ def _record(
     features: str = "efflite0@96",
     score_version: int = 1,
     flag: str | None = None,
+    memorised: str | None = None,  # the group that is
     dirty: bool = False,
     deviations: Mapping[str, str] | None = None,
     alarms: Mapping[str, int] | None = None,
@@ -105,7 +106,7 @@ def _record(
     )
     sampling = dataclasses.replace(SampleSpec(images=500, steps=20), **sample or {})
     groups = Groups.from_counts(COUNTS)
-    scored = EvalSpec(sampling, features, "d4" * 32, "c3" * 32, groups.as_dict(), score_version)
+    scored = EvalSpec(features, "d4" * 32, "c3" * 32, groups.as_dict(), score_version, sampling)
     sizes = {"overall": 10, **{name: len(ids) for name, ids in groups}}
     suffix = "" if features == "inception" else f"-{features}"
     values = {
@@ -122,6 +123,9 @@ def _record(
             if flag and metric.startswith("F"):
                 figures["flag"] = flag
             scores.setdefault(metric, {})[group] = figures
+    if memorised:
+        shares = {"value": 0.9, "unseen": 0.3, "n_gen": 500, "n_train": 574, "flag": "memorised"}
+        scores[f"memorised{suffix}"] = {memorised: shares}
     return Record(
         run=run,
         eval=scored,

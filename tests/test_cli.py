@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ltgen_bench import lock
@@ -62,7 +63,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             RUN + "--set cm.wdiv=1",
             "unknown setting 'cm.wdiv' in --set. Did you mean 'cm.w_div'? "
-            "Known: cm.dropout, cm.guard, cm.lam, cm.layers, cm.rank_ratio, cm.w_con, cm.w_div",
+            "Known: cm.dropout, cm.fraction, cm.guard, cm.lam, cm.layers, cm.rank_ratio, cm.w_con, cm.w_div",
         ),
         (
             RUN + "--set train.steps",
@@ -154,6 +155,12 @@ def test_missing_weights_are_named_and_never_fetched(cli: Cli) -> None:
     assert (got.code, got.out) == (2, "")
     assert got.err.startswith("error: no file /no/data/inception-2015-12-05.pt: ")
     assert got.err.count("\n") == 1
+    for command in (RUN, "score --samples mine.npz --dataset digitslt "):
+        labels = np.arange(10).repeat(12)
+        np.savez("mine.npz", images=np.zeros((120, 8, 8), np.uint8), labels=labels)
+        got = cli(*shlex.split(command + "--features inception --data-dir /my/data"))
+        assert got.err.startswith("error: no file /my/data/inception-2015-12-05.pt: ")
+        assert got.code == 2
 
 
 def test_a_file_system_error_is_a_sentence_too(cli: Cli) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,9 @@ def test_inception_weights_are_looked_for_and_never_fetched(tmp_path: Path, monk
     monkeypatch.setenv("LTGEN_DATA", str(tmp_path))
     with pytest.raises(UsageError, match=r"no file .*inception-2015-12-05\.pt: put .* there, .* never downloaded"):
         extractor("inception")
+    for ask in (extractor, identify):
+        with pytest.raises(UsageError, match=r"no file /my/data/inception-2015-12-05\.pt"):
+            ask("inception", data_dir=Path("/my/data"))
 
 
 def stand_in_for(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
@@ -302,6 +307,32 @@ def test_features_are_computed_once_and_then_read(tmp_path: Path) -> None:
     features_of(images(10), dataclasses.replace(counting(network), sha256="1" * 64), tmp_path)
     features_of(images(10), dataclasses.replace(counting(network), id="other"), tmp_path)
     assert network.batches == 4 * seen
+
+
+def test_of_several_that_want_the_same_features_one_computes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    network, seen = Counting(), threading.Event()
+    started: list[tuple[int, int]] = []
+
+    def slow(x: Tensor) -> tuple[Tensor, Tensor]:
+        seen.wait(10)  # until another has asked for the same
+        return network(x)
+
+    def progress(done: int, total: int) -> None:
+        started.append((done, total))
+        seen.set()
+
+    slowly = dataclasses.replace(counting(network), network=slow)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(features_of, images(10), slowly, tmp_path, progress) for _ in range(4)]
+        results = [each.result() for each in asked]
+    assert network.batches == 3
+    assert started[0] == (0, 10)
+    for each in results:
+        np.testing.assert_array_equal(each.features, results[0].features)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-50], lambda b: b"", lambda b: b[:200] + b"\xff" + b[201:]])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ltgen_bench.metrics import kernel as module
-from ltgen_bench.metrics.kernel import kid, kid_subsets
+from ltgen_bench.metrics.kernel import Subsets, kid, kid_subsets
 
 
 def normal(n: int, d: int, seed: int) -> Tensor:
@@ -42,6 +42,12 @@ def test_two_points_in_closed_form() -> None:
     assert result.se == pytest.approx(0, abs=1e-6)
 
 
+def test_a_set_and_itself_are_two_sets() -> None:
+    x = normal(30, 6, 1)
+    assert kid(x, x).value == pytest.approx(plain(x, x), rel=1e-9)
+    assert kid(x, x).value < 0  # unbiased for two draws, which these are not
+
+
 def test_is_unbiased_where_the_distance_is_0() -> None:
     draws = [kid(normal(60, 8, 2 * i), normal(30, 8, 2 * i + 1)) for i in range(400)]
     spread = float(np.std([k.value for k in draws], ddof=1))
@@ -62,10 +68,10 @@ def test_order_and_threads_change_nothing() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
-        other = kid(x[torch.randperm(1500)], y[torch.randperm(1200)])
+        other = kid(x.flip(0), y[torch.arange(1200).view(30, 40).T.flatten()])
     finally:
         torch.set_num_threads(threads)
-    assert other.value == pytest.approx(expected.value, abs=1e-8)
+    assert other.value == pytest.approx(expected.value, abs=1e-9)
     assert other.se == pytest.approx(expected.se, rel=1e-5)
 
 
@@ -79,6 +85,8 @@ def test_subsets_are_torch_fidelitys_and_agree_with_clean_fids() -> None:
     assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
     assert spread == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-9)
     assert mean == pytest.approx(kid(x, y).value, abs=5 * spread / math.sqrt(60))
+    whole = kid(x, y, Subsets(60, 100, 3))
+    assert (whole.value, whole.se, whole.subsets) == (kid(x, y).value, kid(x, y).se, (mean, spread))
     state = np.random.get_state()
     np.random.seed(0)
     clean = kernel_distance(x.numpy(), y.numpy(), num_subsets=60, max_subset_size=100)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from ltgen_bench.leaderboard import build, score_text
+from ltgen_bench.leaderboard import build, figures, pull_text, score_text
 from ltgen_bench.record import Record
 from ltgen_bench.store import RunFolder
 
@@ -30,6 +31,7 @@ def sweep(make_record: MakeRecord) -> list[Record]:
     records += [make_record("cm+cbdm", fd, seed=seed) for seed, fd in enumerate((7.0, 8.5))]
     records += [make_record("cm", 8.0, seed=0, params={"w_div": 1.0})]
     records += [make_record("cb", 15.0, seed=0, dirty=True)]
+    records += [make_record("resample", 6.0, seed=seed, memorised="minority") for seed in range(3)]
     records += [make_record("t2h", 16.0, version=2), make_record("t2h", 17.0, version=1)]
     records += [make_record("ddpm", 30.0, train={"steps": 40})]
     records += [make_record("ddpm", 31.0, features="inception", flag="n<d")]
@@ -131,6 +133,53 @@ def test_only_enough_seeds_and_figures_that_rank_are_called_best(make_record: Ma
     assert row(build(three + marked)["digitslt"], "cb")[2] == "**4.00 ± 0.00 △**"
 
 
+def test_memorised_images_are_marked_and_never_best(make_record: MakeRecord) -> None:
+    copies = [make_record("cm", 5.0, seed=seed, memorised="minority", flag="n<4d") for seed in range(3)]
+    honest = [make_record("ddpm", 10.0, seed=seed) for seed in range(3)]
+    page = build(copies + honest)["digitslt"]
+    overall, majority, minority = row(page, "cm")[2:5]
+    assert (overall, majority, minority) == ("**5.00 ± 0.00 △**", "**4.00 ± 0.00 △**", "7.00 ± 0.00 △‡")
+    assert row(page, "ddpm")[4] == "**12.00 ± 0.00**"
+    assert "cm minority 0.90 against 0.30" in page
+    assert "‡" not in build(honest)["digitslt"]
+    text = score_text(copies[0])
+    assert "minority       200  7.00 △‡  1.70 ‡     0.250 ‡        0.700 ‡" in text
+    assert text.splitlines()[-1].endswith("Shares: cm minority 0.90 against 0.30.")
+
+
+def test_classes_that_pull_the_distance_up_are_named(make_record: MakeRecord) -> None:
+    record = make_record()
+    assert pull_text(record) == ""
+    pulls = {c: {"value": 5.0 - c, "within_group": float(c % 3), "class": f"digit {c}"} for c in range(10)}
+    record.scores["class-pull-efflite0@96"] = {str(c): pull for c, pull in pulls.items()}  # type: ignore[index]
+    assert pull_text(record).splitlines()[1:] == [
+        "overall   digit 0 +5.00, digit 1 +4.00, digit 2 +3.00",
+        "majority  digit 2 +2.00, digit 1 +1.00",
+        "medium    digit 5 +2.00, digit 4 +1.00",
+        "minority  digit 8 +2.00, digit 7 +1.00",
+    ]
+
+
+def test_every_figure_is_a_row_with_all_that_identifies_it(make_record: MakeRecord, sweep: list[Record]) -> None:
+    record = make_record("cm+cbdm", 9.0, seed=3, params={"w_div": 1.0}, memorised="minority")
+    frame = figures([record])
+    assert len(frame) == sum(map(len, record.scores.values()))
+    (fd,) = frame[(frame.metric == "FD-efflite0@96") & (frame.group == "minority")].to_dict("records")
+    expected = {
+        **{"dataset": "digitslt", "method": "cm+cbdm", "name": "cm+cbdm (cm.w_div=1.0)", "seed": 3, "value": 11.0},
+        **{"run_id": record.run_id, "config_id": record.run.config_id, "eval_id": record.eval_id, "protocol": 1},
+        **{"train.steps": 800, "sample.omega": 1.5, "cm.w_div": 1.0, "cm.version": 1, "net.channels": "32,64"},
+        **{"features": "efflite0@96", "reference_sha256": "c3" * 32, "score_version": 1, "groups.majority": "0,1,2"},
+        **{"n_real": 696, "n_gen": 200, "dataset.imbalance": 20.0, "dataset.split_sha256": "a1" * 32},
+    }
+    assert {name: fd[name] for name in expected} == expected
+    assert frame[frame.metric == "memorised-efflite0@96"].unseen.tolist() == [0.3]
+    everything = figures(sweep)
+    table = everything[everything.metric == "FD-efflite0@96"].pivot_table("value", ["method", "train.steps"], "group")
+    assert table.loc[("ddpm", 800), "overall"] == pytest.approx(statistics.fmean([12.0, 13.0, 14.5]))
+    pd.testing.assert_frame_equal(figures(reversed(sweep)), everything)
+
+
 def test_equally_good_rows_are_all_best(make_record: MakeRecord) -> None:
     records = [make_record(name, fd, seed=seed) for name, fd in (("cm", 5.0), ("cb", 6.0)) for seed in range(3)]
     page = build(records)["digitslt"]
@@ -176,6 +225,9 @@ def test_notes_explain_the_marks(sweep: list[Record]) -> None:
     page = build(sweep)["digitslt"]
     for note in (
         "⚠ fewer images than feature dimensions: too biased to rank.",
+        "‡ memorised: the share of images that are nearer to a training image than that one's own nearest training "
+        "neighbour is exceeds the share of real images that were not trained on by a tenth and by three standard "
+        "errors. Copies win every score, so these are not ranked. Shares: resample minority 0.90 against 0.30.",
         "† made with uncommitted changes to the suite.",
         "`cm`: diversity term capped at D = 1.",
         "Safeguards that acted while training: cm/guard in cm.",
@@ -220,6 +272,10 @@ def test_publish_copies_records_and_leaderboard_builds_the_pages(
     assert page.read_text(encoding="utf-8") == build(records)["digitslt"]
     checked = cli("leaderboard", "--check", "--folder", boards)
     assert (checked.code, checked.out) == (0, f"{page} is up to date\n")
+
+    table = tmp_path / "tables" / "all.csv"
+    assert cli("leaderboard", "--folder", boards, "--csv", table).out == f"wrote {table}\n"
+    assert pd.read_csv(table).groupby("method").value.max().to_dict() == {"cm": 11.0, "ddpm": 14.0}
 
     page.write_text(page.read_text() + "a remark by hand\n")
     assert cli("leaderboard", "--check", "--folder", boards).code == 1

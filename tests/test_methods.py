@@ -95,7 +95,8 @@ def test_cm_shared_pass_equals_two_whole_passes(digits, layers):
     made = trainer(Stack([method("cm", dropout="shared", layers=layers)]), digits)
     for _ in range(3):
         made.train_step()
-    reused = gradients(made, index=4)
+    reused, (loss, terms, _) = gradients(made, index=4), loss_of(made, index=4)
+    assert terms["cm/capacity"] != 0
     cm = made.stack.methods[0]
 
     def whole(step, rows):
@@ -106,6 +107,7 @@ def test_cm_shared_pass_equals_two_whole_passes(digits, layers):
             return step.net.decode(encoded)
 
     object.__setattr__(cm, "_general", whole)
+    torch.testing.assert_close(loss_of(made, index=4)[0], loss)
     for name, gradient in gradients(made, index=4).items():
         torch.testing.assert_close(reused[name], gradient, rtol=1e-4, atol=1e-7)
 
@@ -277,6 +279,16 @@ def test_t2h_targets_are_the_noise_of_another_image_and_never_of_a_rarer_class(d
     assert set(y[chosen[y == 0]].tolist()) == {0}, "a head image took a rarer target"
     assert 0 in y[chosen[y == 9]], "no tail image took a head target at a time when nearly all are exchangeable"
     assert (chosen != torch.arange(TRAIN.batch)).any()
+
+
+def test_t2h_draws_what_multinomial_draws():
+    """Without waiting for the device; the draws of a seed must stay those of torch.multinomial."""
+    draw = sys.modules[type(method("t2h")).__module__].draw
+    probabilities = torch.rand(300, 40, generator=torch.Generator().manual_seed(0)).softmax(1)
+    theirs = torch.multinomial(probabilities, 1, generator=torch.Generator().manual_seed(5))[:, 0]
+    assert torch.equal(draw(probabilities, torch.Generator().manual_seed(5)), theirs)
+    certain = torch.eye(40)[torch.arange(40)]
+    assert torch.equal(draw(certain, torch.Generator().manual_seed(5)), torch.arange(40))
 
 
 # Re-weighting, re-sampling, noise

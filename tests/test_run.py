@@ -6,6 +6,7 @@ and workers and drivers that are to be killed come from a fork server that has i
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import multiprocessing.process
@@ -29,7 +30,7 @@ from PIL import Image
 
 import ltgen_bench
 import ltgen_bench.methods
-from ltgen_bench import launch, model, worker
+from ltgen_bench import launch, model, process, worker
 from ltgen_bench.images import Images
 from ltgen_bench.leaderboard import build
 from ltgen_bench.plan import Execution, Job, Request, plan
@@ -98,7 +99,41 @@ def watched(self, stage, done, total, **figures):
         os.kill(os.getpid(), signal_number)
 
 worker.Worker.report = watched
-sys.argv = ["worker", job, str(os.getppid())]
+sys.argv = ["worker", job, str(os.getppid()), "driver"]
+sys.exit(worker.main())
+"""
+
+# A worker that meets an accident at the first file which none before it met one at; `met` lists those.
+UNLUCKY = """
+import errno, os, pathlib, re, signal, sys
+from ltgen_bench import worker
+
+log = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+os.dup2(log, 1), os.dup2(log, 2)
+replace, fsync = os.replace, os.fsync
+met = pathlib.Path(met)
+
+def unmet(path):
+    name = re.sub(r"^\\.(.*)\\.[0-9a-f]{8}\\.part$", r"\\1", os.path.basename(path))
+    if name == "progress.json" or name in met.read_text().split("|"):
+        return False
+    met.write_text(met.read_text() + name + "|")
+    return True
+
+def killed(source, target):
+    if unmet(target):
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+def full(file):
+    if unmet(os.readlink(f"/proc/self/fd/{file}")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+if accident == "killed":
+    os.replace = killed
+else:
+    os.fsync = full
+sys.argv = ["worker", job, str(os.getppid()), "driver"]
 sys.exit(worker.main())
 """
 
@@ -210,7 +245,7 @@ def work(job: Job, signal_number: int = 0, at: tuple[str, int] = ("", 0)) -> int
 @pytest.fixture
 def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands given in this process get their workers from the fork server."""
-    monkeypatch.setattr(launch, "_supervise", lambda job, show: work(job))
+    monkeypatch.setattr(launch, "supervise", lambda job, *_: work(job))
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -273,6 +308,7 @@ def test_a_run_leaves_its_model_images_log_and_scores(finished: Finished) -> Non
         "model",
         "progress.json",
         place.result(finished.job.eval.eval_id).name,
+        place.extremes(finished.job.eval.eval_id).name,
         place.samples(sample).name,
         place.grid(sample).name,
         "spec.json",
@@ -349,7 +385,8 @@ def test_scoring_with_other_guidance_trains_nothing(finished: Finished, cli: Cli
     changed = {name for name, content in contents(job.place.path).items() if before.get(name) != content}
     grid = job.place.grid(unguided.eval.sample)
     result = job.place.result(unguided.eval_id)
-    assert changed == {"log.txt", "progress.json", grid.name, grid.with_suffix(".npz").name, result.name}
+    extremes, samples = job.place.extremes(unguided.eval_id), grid.with_suffix(".npz")
+    assert changed == {"log.txt", "progress.json", grid.name, samples.name, result.name, extremes.name}
     assert (more_runs / "digitslt.md").read_text(encoding="utf-8").count("\n## ") == 2
     assert cli(*command).code == 0  # and again: nothing to do
     assert len(job.place.results()[0]) == 2
@@ -404,6 +441,61 @@ def test_a_corrupt_checkpoint_falls_back_to_the_one_before(finished: Finished, r
     assert_same_result(job, finished.job)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(("accident", "code"), [("killed", -signal.SIGKILL), ("disk full", worker.FULL)])
+def test_an_accident_at_any_file_costs_at_most_that_file(
+    finished: Finished, runs: Path, accident: str, code: int
+) -> None:
+    job = dataclasses.replace(job_of("cm+cbdm", runs), execution=Execution("cpu", checkpoint_seconds=0.1))
+    job.place.path.mkdir(parents=True)
+    met = runs / "met"
+    met.touch()
+    while True:
+        names = {"log": str(job.place.log), "accident": accident, "met": str(met)}
+        child = start(UNLUCKY, job=json.dumps(job.to_json()), **names)
+        child.join()
+        if child.exitcode == worker.DONE:
+            break
+        assert child.exitcode == code, job.place.log.read_text()
+        assert job.state in ("stopped", "waiting")
+        if accident == "disk full":
+            assert not list(job.place.path.rglob("*.part"))
+    files = set(met.read_text().split("|"))
+    place = job.place
+    assert {"spec.json", "checkpoint-next.pt", place.samples(job.eval.sample).name} < files
+    assert place.result(job.eval.eval_id).name in files
+    if accident == "killed":
+        assert {"checkpoint.pt", "checkpoint-previous.pt", "model"} < files
+    assert_same_result(job, finished.job)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_stops_the_runs_and_says_so(small_disk: Path, finished: Finished, cli: Cli) -> None:
+    job = job_of("cm+cbdm", small_disk / "runs")
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1_200_000))  # leaves room for no checkpoint
+    got = cli(*command_of(job), "--seeds", "0,1", "--launcher", "local", "--checkpoint-every", "0.1")
+    assert got.code == 1
+    assert f"  full: no space left for {job.place.path}; free some, and the same command goes on\n" in got.out
+    assert "[2/2]" not in got.out  # it would not fare better
+    assert not list(small_disk.rglob("*.part"))
+    assert not job.place.failed.exists()
+    ballast.write_bytes(b"")
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    assert cli(*command_of(job)).code == 0
+    assert_same_result(job, finished.job)
+
+
 @dataclass
 class Driver:
     """`ltgen-bench run` in a process of its own, at step 10 or later of a slow training."""
@@ -427,23 +519,24 @@ def drive(tmp_path: Path, plugins: Path) -> Iterator[Callable[[Job], Driver]]:
     (plugins / "slowly").touch()
 
     def drive(job: Job) -> Driver:
+        begun = time.time()
         output = tmp_path / f"driver-{len(started)}.txt"
-        process = start(DRIVER, arguments=command_of(job), output=str(output))
-        started.append(process)
+        driver = start(DRIVER, arguments=command_of(job), output=str(output))
+        started.append(driver)
 
         def training() -> bool:
-            assert process.is_alive(), output.read_text()
+            assert driver.is_alive(), output.read_text()
             progress = job.place.progress()
-            return job.place.state() == "running" and progress.get("stage") == "training" and progress["done"] >= 10
+            return progress.get("time", 0) > begun and progress["stage"] == "training" and progress["done"] >= 10
 
         wait_for(training, "the training to start")
-        return Driver(process, json.loads(job.place.lock.read_text())["pid"], output)
+        return Driver(driver, json.loads(job.place.lock.read_text())["pid"], output)
 
     yield drive
     (plugins / "slowly").unlink(missing_ok=True)
-    for process in started:
-        process.kill()
-        process.join()
+    for driver in started:
+        driver.kill()
+        driver.join()
 
 
 def command_of(job: Job) -> list[str]:
@@ -501,6 +594,8 @@ def test_a_grid_goes_on_past_failures_which_are_tried_again_on_request(
         *OPTIONS,
         "--checkpoint-every",
         "0.1",
+        "--launcher",
+        "local",
         "--runs",
         str(more_runs),
     ]
@@ -510,7 +605,9 @@ def test_a_grid_goes_on_past_failures_which_are_tried_again_on_request(
     assert got.code == 1
     reason = "loss became nan at step 20; the last good checkpoint is kept"
     assert got.out.count(f"  failed: {reason}\n  log: ") == 2
-    assert got.out.endswith("\n2 done, 2 not\n")
+    assert "\n2 done, 2 not\n" in got.out
+    assert got.out.count(f"failed, see {more_runs}/") == 2
+    assert got.out.endswith("\nthe same command tries the failed ones again with --retry-failed\n")
     numbered = re.findall(r"^\[(\d/\d)\] digitslt (\S+) seed (\d)", got.out, re.MULTILINE)
     assert numbered == [("1/3", "boom", "0"), ("2/3", "boom", "1"), ("3/3", "cm+cbdm", "1")]  # one was done before
     boom = job_of("boom", more_runs).place
@@ -559,6 +656,6 @@ def test_the_end_of_a_worker_that_could_say_nothing_is_explained(
 
 def test_waiting_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert launch.environment() == os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    assert process.environment() == os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert launch.environment() == dict(os.environ)
+    assert process.environment() == dict(os.environ)

@@ -82,6 +82,11 @@ def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_pa
         assert list(groups) == ["overall", "majority", "medium", "minority"]
         sizes = {name: (figures["n_real"], figures["n_gen"]) for name, figures in groups.items()}
         assert sizes == {"overall": (850, 850), "majority": (255,) * 2, "medium": (255,) * 2, "minority": (340,) * 2}
+    for metric, of_metric in scores.items():
+        for group, figures in of_metric.items():
+            assert {"value", "n_gen"} <= set(figures), (metric, group)
+            assert metric == "duplicates" or {"n_real", "n_train"} & set(figures), (metric, group)
+            assert metric == "duplicates" or metric.endswith("-fake")
     assert {"value", "se", "floor", "debiased"} <= set(scores["FD-fake"]["minority"])
     assert {"value", "se", "k", "k3"} <= set(scores["recall-fake"]["minority"])
     assert {"ceiling", "ceiling_n"} <= set(scores["recall-fake"]["minority"])
@@ -153,6 +158,31 @@ def test_the_order_of_the_images_changes_nothing(
     expected = score(held_out, real, GROUPS, efflite)
     shuffled = [images[rng.permutation(len(images))] for images in (held_out, real)]
     assert score(*shuffled, GROUPS, efflite) == expected
+
+
+def test_threads_change_nothing(halves: tuple[Images, Images], tmp_path: Path) -> None:
+    real, held_out = halves
+    first = score(held_out, real, GROUPS, fake_extractor(32), cache=tmp_path)  # the features of both are then the same
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        second = score(held_out, real, GROUPS, fake_extractor(32), cache=tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+    for metric, groups in first.items():
+        for group, figures in groups.items():
+            for name, value in figures.items():
+                expected = value if isinstance(value, str) else pytest.approx(value, rel=1e-9, abs=1e-9)
+                assert second[metric][group][name] == expected, (metric, group, name)
+
+
+def test_kid_of_subsets_is_there_for_comparison(halves: tuple[Images, Images]) -> None:
+    real, held_out = (images[np.tile(np.arange(len(images)), 2)] for images in halves)
+    kids = score(held_out, real, GROUPS, fake_extractor())["KID-fake"]
+    overall = kids["overall"]
+    assert overall["subsets_mean"] == pytest.approx(overall["value"], abs=overall["subsets_std"])
+    assert overall["subsets_std"] > 0  # type: ignore[operator]
+    assert "subsets_mean" not in kids["minority"]  # of 680 images no subsets of 1,000
 
 
 def test_an_unbalanced_reference_is_cut_to_its_smallest_class(halves: tuple[Images, Images]) -> None:
@@ -336,7 +366,15 @@ def test_attribution_finds_the_images_and_classes_that_do_not_fit(halves: tuple[
     given = Images(pixels[order], held_out.labels[order])
     result = attribute(given, real, GROUPS, fake_extractor(16))
     expected = set(np.flatnonzero(np.isin(order, odd)).tolist())
-    for pulls in (result.overall, result.within_group):
-        assert set(np.argsort(pulls)[-20:].tolist()) == expected
+    for each in (result.overall, result.within_group):
+        assert set(np.argsort(each)[-20:].tolist()) == expected
     assert abs(result.overall.mean()) < 1e-9
-    assert max(result.classes, key=lambda c: result.classes[c]) == 4
+    classes = result.scores["class-pull-fake"]
+    pulls = {c: figures["value"] for c, figures in classes.items()}
+    assert max(pulls, key=lambda c: pulls[c]) == "4"
+    assert sum(pulls.values()) == pytest.approx(0, abs=1e-9 * pulls["4"])
+    for name, ids in GROUPS:
+        at = np.isin(given.labels, ids)
+        assert abs(result.within_group[at].mean()) < 1e-9 * result.within_group[at].max(), name
+    assert classes["4"]["within_group"] == pytest.approx(result.within_group[given.labels == 4].mean())
+    assert (classes["4"]["n_real"], classes["4"]["n_gen"]) == (85, 85)

@@ -39,14 +39,14 @@ RUN = RunSpec(
     diffusion=DiffusionSpec(),
     seed=0,
 )
-EVAL = EvalSpec(SampleSpec(500), "efflite0@96", "dd", "cc", {"majority": [0], "minority": [1]}, 1)
+EVAL = EvalSpec("efflite0@96", "dd", "cc", {"majority": [0], "minority": [1]}, 1, SampleSpec(500))
 
 
 def test_ids_are_pinned() -> None:
     # When this fails, the meaning of every published result is at stake: did you mean to change what identifies a run?
     assert (RUN.run_id, RUN.config_id, EVAL.eval_id) == ("bc88dd02ebd3", "d1b5f8ad3593", "66d4ee9ef61b")
     paper = dataclasses.replace(RUN, methods=(MethodSpec("ddpm", 1, {}),), net=NetSpec(), train=TrainSpec(), seed=3)
-    inception = EvalSpec(SampleSpec(), "inception", "ee", "cc", {"majority": [0], "minority": [1]}, 2)
+    inception = EvalSpec("inception", "ee", "cc", {"majority": [0], "minority": [1]}, 2, SampleSpec())
     assert (paper.run_id, paper.config_id, inception.eval_id) == ("156d1b847c1e", "46041548da15", "5e6fc5380fd3")
 
 

@@ -49,6 +49,18 @@ def dead_pid() -> int:
     return process.pid
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_dead_process_that_nobody_has_buried_holds_nothing(place: RunFolder) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
+    write_lock(place.lock, pid=zombie.pid)
+    with lock.hold(place.lock):
+        owner = lock.owner(place.lock)
+        assert owner is not None
+        assert owner.pid == os.getpid()
+    zombie.wait()
+
+
 # States
 
 

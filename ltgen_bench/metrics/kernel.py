@@ -18,27 +18,55 @@ _ROWS = 1000  # of a block of the kernel matrix
 class Kid:
     """value: squared MMD, unbiased, hence below 0 about as often as above when nothing differs.
 
-    se: standard error from drawing the generated set anew, the real set held fixed.
+    se: standard error from drawing the generated set anew, the real set held fixed. subsets: see `kid_subsets`.
     """
 
     value: float
     se: float
+    subsets: tuple[float, float] | None = None
 
 
-def kid(real: Tensor, generated: Tensor) -> Kid:
+@dataclass(frozen=True)
+class Subsets:
+    """Random subsets of both sets: `count` of `size` images, drawn as torch-fidelity does."""
+
+    count: int = 100
+    size: int = 1000
+    seed: int = 2020
+
+    def of(self, real: int, generated: int) -> tuple[Tensor, Tensor]:
+        """Members of the subsets of sets of that many images, as columns of 0 and 1: float64 (images, count)."""
+        if min(real, generated) < self.size:
+            raise ValueError(f"subsets of {self.size} need as many images, not {real} and {generated}")
+        draws = np.random.RandomState(self.seed)
+        x, y = (torch.zeros(n, self.count, dtype=torch.float64) for n in (real, generated))
+        for i in range(self.count):
+            for members in (y, x):  # generated before real: torch-fidelity's first and second input
+                members[draws.choice(len(members), self.size, replace=False), i] = 1
+        return x, y
+
+
+def kid(real: Tensor, generated: Tensor, subsets: Subsets | None = None) -> Kid:
     """U-statistic of the squared MMD with the kernel (a.b / d + 1)^3, from all of (n_real, d) and (n_gen, d).
 
     Mean over i != j of k(x_i, x_j) and of k(y_i, y_j), less twice the mean of k(x_i, y_j) (Bińkowski et al., eq. 4).
     Kernel values have the precision of the features: rounding averages out, far below the standard error.
-    Raises ValueError for fewer than 2 images on a side, different d, NaN or infinity.
+    Raises ValueError for fewer than 2 images on a side, different d, NaN or infinity, or too few images for subsets.
     """
     check_features(real, generated)
     n, m = len(real), len(generated)
-    within_real = _rows(real, real)[0].sum() / (n * (n - 1))
-    rows, squares = _rows(generated, generated)
-    across = _rows(generated, real, keep_diagonal=True)[0] / n
-    value = float(within_real + rows.sum() / (m * (m - 1)) - 2 * across.mean())
-    return Kid(value, math.sqrt(_variance(rows, squares, across)))
+    in_real, in_generated = subsets.of(n, m) if subsets else (None, None)
+    real_rows, _, of_real = _rows(real, real, in_real, in_real)
+    rows, squares, of_generated = _rows(generated, generated, in_generated, in_generated)
+    sums, _, of_both = _rows(generated, real, in_generated, in_real, keep_diagonal=True)
+    across = sums / n
+    value = float(real_rows.sum() / (n * (n - 1)) + rows.sum() / (m * (m - 1)) - 2 * across.mean())
+    spread = None
+    if subsets:
+        size = subsets.size
+        values = (of_real + of_generated) / (size * (size - 1)) - 2 * of_both / size**2
+        spread = float(values.mean()), float(values.std(correction=0))
+    return Kid(value, math.sqrt(_variance(rows, squares, across)), spread)
 
 
 def kid_subsets(
@@ -49,28 +77,29 @@ def kid_subsets(
     For comparison with published figures only: `kid` has less noise, and needs no `size` images. Raises ValueError as
     `kid`, and for sets smaller than `size`.
     """
-    check_features(real, generated)
-    if min(len(real), len(generated)) < size:
-        raise ValueError(f"subsets of {size} need as many images, not {len(real)} and {len(generated)}")
-    draws = np.random.RandomState(seed)
-    values = []
-    for _ in range(subsets):
-        # Generated before real: torch-fidelity's first and second input.
-        y, x = (side[torch.from_numpy(draws.choice(len(side), size, replace=False))] for side in (generated, real))
-        values.append(kid(x, y).value)
-    return float(np.mean(values)), float(np.std(values))
+    result = kid(real, generated, Subsets(subsets, size, seed)).subsets
+    assert result
+    return result
 
 
-def _rows(a: Tensor, b: Tensor, keep_diagonal: bool = False) -> tuple[Tensor, Tensor]:
-    """Sums over j of k(a_i, b_j) and of its square, without j = i unless the diagonal is kept."""
-    sums, squares = [], []
+def _rows(
+    a: Tensor, b: Tensor, in_a: Tensor | None, in_b: Tensor | None, keep_diagonal: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over j of k(a_i, b_j) and of its square, and over all pairs of members of each subset (subsets,).
+
+    All without j = i unless the diagonal is kept. The subsets are sums of rows and columns of the one kernel
+    matrix: a hundred of them take hardly longer than none.
+    """
+    sums, squares, pairs = [], [], torch.zeros(())
     for start in range(0, len(a), _ROWS):
         kernel = (a[start : start + _ROWS] @ b.T).div_(a.shape[1]).add_(1).pow_(3)
         if not keep_diagonal:
             kernel.diagonal(start).zero_()
-        sums.append(kernel.sum(1).double())
-        squares.append(kernel.square_().sum(1).double())
-    return torch.cat(sums), torch.cat(squares)
+        sums.append(kernel.sum(1, dtype=torch.float64))
+        if in_a is not None and in_b is not None:
+            pairs = pairs + ((kernel.double() @ in_b) * in_a[start : start + _ROWS]).sum(0)
+        squares.append(kernel.square_().sum(1, dtype=torch.float64))
+    return torch.cat(sums), torch.cat(squares), pairs
 
 
 def _variance(rows: Tensor, squares: Tensor, across: Tensor) -> float:

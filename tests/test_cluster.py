@@ -1,0 +1,324 @@
+"""Ray as the launcher: places runs, survives the loss of anything, and leaves nothing behind. No GPU is needed: Ray
+counts what it is told to count."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ltgen_bench
+import ltgen_bench.methods
+from ltgen_bench import launch, worker
+from ltgen_bench.cluster import Cluster
+from ltgen_bench.errors import UsageError
+from ltgen_bench.launch import Resources, stages
+from ltgen_bench.plan import Execution, Job, Request, plan
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")]
+
+SETTINGS = [
+    *("net.channels=32,32", "net.layers=1", "net.dropout=0.1"),
+    *("train.steps=30", "train.batch=8", "train.warmup=5", "train.ema=0.5"),
+    *("sample.images=120", "sample.steps=2"),
+]
+OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
+OPTIONS += ["--features", "efflite0@32", "--device", "cpu", "--checkpoint-every", "0.1"]
+SEEDS = (0, 1, 2)
+WEIGHTS = "model/diffusion_pytorch_model.safetensors"
+
+SLOW = '''
+import time
+from pathlib import Path
+
+from ltgen_bench.method import Method
+
+
+class Slow(Method):
+    """A fifth of a second per step, from step 10 on, while the file `slowly` lies beside this one."""
+
+    name = "slow"
+
+    def losses(self, step, task):
+        if step.index >= 10 and Path(__file__).with_name("slowly").exists():
+            time.sleep(0.2)
+        return {}
+'''
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a slow method, known to this process and those that it starts."""
+    folder = tmp_path_factory.mktemp("plugins") / "methods"
+    folder.mkdir()
+    (folder / "slow.py").write_text(SLOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ltgen_bench.methods, "__path__", [*ltgen_bench.methods.__path__, str(folder)])
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_worker_niceness", "0")
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def environment(plugins: Path, plain_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTGEN_PLUGINS", str(plugins.parent))
+
+
+@pytest.fixture(scope="module")
+def cluster(plugins: Path) -> Iterator[Any]:
+    """Two machines of one GPU and one core, to Ray's knowledge."""
+    from ray.cluster_utils import Cluster as Machines
+
+    os.environ["LTGEN_PLUGINS"] = str(plugins.parent)  # for the workers of the machines
+    quiet = {"include_dashboard": False}
+    machines = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, **quiet})
+    machines.add_node(num_cpus=1, num_gpus=1)
+    machines.wait_for_nodes()
+    yield machines
+    del os.environ["LTGEN_PLUGINS"]
+    machines.shutdown()
+
+
+def jobs_of(runs: Path, method: str = "slow") -> list[Job]:
+    cpu = Execution("cpu", checkpoint_seconds=0.1)
+    request = Request([method], ["digitslt"], SEEDS, settings=SETTINGS, features="efflite0@32", execution=cpu)
+    return plan(request, runs)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """The runs, done one after another without Ray and without any trouble."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LTGEN_PLUGINS", str(plugins.parent))
+        jobs = jobs_of(tmp_path_factory.mktemp("undisturbed"))
+        for job in jobs:
+            assert launch.supervise(job, "test", 1) == worker.DONE, job.place.log.read_text()
+    return jobs
+
+
+def assert_same(jobs: list[Job], undisturbed: list[Job]) -> None:
+    for job, other in zip(jobs, undisturbed, strict=True):
+        assert (job.place.path / WEIGHTS).read_bytes() == (other.place.path / WEIGHTS).read_bytes()
+        mine, theirs = (j.place.record(j.eval.eval_id) for j in (job, other))
+        assert mine is not None
+        assert theirs is not None
+        assert mine.scores == theirs.scores
+
+
+class Command:
+    """`ltgen-bench run` in a process of its own."""
+
+    def __init__(self, runs: Path, *options: str, method: str = "slow") -> None:
+        self.output = runs.with_name(f"output-{time.monotonic_ns()}.txt")
+        words = ["run", "--method", method, "--dataset", "digitslt", "--seeds", "0,1,2", *OPTIONS, "--runs", str(runs)]
+        root = str(Path(ltgen_bench.__file__).parent.parent)
+        with self.output.open("w") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ltgen_bench", *words, *options],
+                env=os.environ | {"PYTHONPATH": root},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def end(self) -> tuple[int, str]:
+        code = self.process.wait(300)
+        return code, self.output.read_text()
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def training(jobs: list[Job]) -> list[Job]:
+    """The jobs that are past step 10 of their training now."""
+    found = []
+    for job in jobs:
+        progress = job.place.progress()
+        if job.place.owner() and progress.get("stage") == "training" and progress["done"] >= 10:
+            found.append(job)
+    return found
+
+
+def processes(word: str) -> list[int]:
+    """Processes, not those dead and unburied, with this word in their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if word.encode() in words and state != "Z" and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+# Each test leaves the cluster as it was; the one that loses a machine is last.
+
+
+def test_each_run_has_a_gpu_of_its_own(cluster: Any, tmp_path: Path, undisturbed: list[Job]) -> None:
+    options = ("--address", cluster.address, "--gpus-per-run", "1", "--cpus-per-run", "1")
+    code, out = Command(tmp_path / "runs", *options).end()
+    assert code == 0, out
+    jobs = jobs_of(tmp_path / "runs")
+    gpus = [re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", job.place.log.read_text()) for job in jobs]
+    assert all(len(seen) == 1 and seen[0] in {"0", "1"} for seen in gpus)
+    assert len(re.findall(r"^\[\d/3\] digitslt slow seed \d: /", out, re.MULTILINE)) == 3
+    assert len(re.findall(r"(?:: |  )done$", out, re.MULTILINE)) == 3
+    assert "3 done, 0 not" in out
+    assert_same(jobs, undisturbed)
+
+
+def test_what_never_fits_is_refused_at_once(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no machine has the 2 GPU and 1 CPU that each run asks for"):
+        Cluster(Resources(2, 1), cluster.address).__enter__()
+    with pytest.raises(UsageError, match=r"no machine has the 0\.5 GPU and 8 CPU .* the largest has 1 GPU and 1 CPU"):
+        Cluster(Resources(0.5, 8), cluster.address).__enter__()
+    with Cluster(Resources(0.5, 0.5), cluster.address) as ray:
+        assert ray.slots == 4
+    with Cluster(Resources(1, 1), cluster.address, max_parallel=1) as ray:
+        assert ray.slots == 1
+
+
+def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    got = Command(tmp_path / "runs", "--address", address).end()
+    assert got[0] == 2
+    assert f"error: --address {address}: no Ray cluster answers there" in got[1]
+    assert "Traceback" not in got[1]
+
+
+def test_sampling_is_shared_by_all_that_is_there(
+    cluster: Any, tmp_path: Path, undisturbed: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "PART", 60)
+    monkeypatch.setattr("ltgen_bench.sampler.SHARD", 60)
+    job = jobs_of(tmp_path / "runs")[0]
+    assert [len(group) for group in stages(job, workers=2)] == [1, 2, 1]
+
+    class Quiet:
+        def started(self, job: Job) -> None: ...
+        def progress(self, job: Job, progress: Any) -> None: ...
+        def ended(self, job: Job, outcome: str, reason: str) -> None: ...
+
+    with Cluster(Resources(1, 1), cluster.address) as ray:
+        assert ray([job], Quiet()) == {"done": 1}
+    log = job.place.log.read_text()
+    assert "part 1 of 2 of the samples" in log
+    assert "part 2 of 2 of the samples" in log
+    assert not job.place.shards(job.eval.sample).exists()
+    assert_same([job], undisturbed[:1])
+
+
+def test_two_drivers_at_once_train_nothing_twice(
+    cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]
+) -> None:
+    (plugins / "slowly").touch()
+    jobs = jobs_of(tmp_path / "runs")
+    options = ("--address", cluster.address)
+    first = Command(tmp_path / "runs", *options)
+    wait_for(lambda: len(training(jobs)) == 2, "two trainings")
+    second = Command(tmp_path / "runs", *options, "--launcher", "local")
+    wait_for(lambda: second.output.read_text().count("running elsewhere (process ") >= 2, "the second driver to look")
+    (plugins / "slowly").unlink()
+    first.end(), second.end()
+    assert_same(jobs, undisturbed)
+    for job in jobs:
+        assert job.place.log.read_text().count("trained in ") == 1
+
+
+def test_a_lost_ray_worker_costs_nothing(cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]) -> None:
+    (plugins / "slowly").touch()
+    jobs = jobs_of(tmp_path / "runs")
+    command = Command(tmp_path / "runs", "--address", cluster.address)
+    wait_for(lambda: len(training(jobs)) == 2, "two trainings")
+    victim = training(jobs)[0]
+    owner = victim.place.owner()
+    assert owner is not None
+    parent = int(Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    wait_for(lambda: (now := victim.place.owner()) is not None and now.pid != owner.pid, "another worker")
+    (plugins / "slowly").unlink()
+    code, out = command.end()
+    assert code == 0, out
+    assert "resuming at step " in victim.place.log.read_text()
+    assert_same(jobs, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_driver_leaves_checkpoints_and_no_process(
+    plugins: Path, tmp_path: Path, undisturbed: list[Job], number: signal.Signals
+) -> None:
+    """With a Ray of its own, which must end with it."""
+    (plugins / "slowly").touch()
+    jobs = jobs_of(tmp_path / "runs")
+    command = Command(tmp_path / "runs")
+    wait_for(lambda: len(training(jobs)) == 2, "two trainings")
+    going = training(jobs)
+    os.kill(command.process.pid, number)
+    code, out = command.end()
+    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    if number == signal.SIGINT:
+        assert out.endswith("stopped; run the same command to go on\n")
+        assert not processes(str(tmp_path))
+    wait_for(lambda: not processes(str(tmp_path)), "the workers to end")
+    assert all((job.place.path / "checkpoint.pt").exists() for job in going)
+    assert {job.state for job in jobs} <= {"stopped", "waiting"}
+    (plugins / "slowly").unlink()
+    if number == signal.SIGKILL:
+        code, out = Command(tmp_path / "runs").end()
+        assert code == 0, out
+        assert_same(jobs, undisturbed)
+
+
+def test_a_failed_run_is_not_tried_again_and_stops_no_other(
+    cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]
+) -> None:
+    (plugins / "boom.py").write_text(
+        "from ltgen_bench.method import Method\n\n\nclass Boom(Method):\n    name = 'boom'\n\n"
+        "    def losses(self, step, task):\n        if step.seed == 1:\n            raise ValueError('no luck')\n"
+        "        return {}\n"
+    )
+    code, out = Command(tmp_path / "runs", "--address", cluster.address, method="boom").end()
+    jobs = jobs_of(tmp_path / "runs", "boom")
+    assert code == 1
+    assert [job.state for job in jobs] == ["done", "failed", "done"]
+    assert "failed: ValueError: no luck" in out
+    assert f"  log: {jobs[1].place.log}" in out
+    assert "2 done, 1 not" in out
+    assert jobs[1].place.log.read_text().count("process ") == 1
+
+
+def test_a_lost_machine_costs_nothing(cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]) -> None:
+    (plugins / "slowly").touch()
+    jobs = jobs_of(tmp_path / "runs")
+    machine = cluster.add_node(num_cpus=1, num_gpus=1, resources={"third": 1})
+    cluster.wait_for_nodes()
+    command = Command(tmp_path / "runs", "--address", cluster.address)
+    wait_for(lambda: len(training(jobs)) == 3, "three trainings")
+    owners = {owner.pid for job in jobs if (owner := job.place.owner())}
+    cluster.remove_node(machine, allow_graceful=False)
+
+    def moved() -> bool:
+        return any((owner := job.place.owner()) is not None and owner.pid not in owners for job in jobs)
+
+    wait_for(moved, "a run to go on elsewhere")
+    (plugins / "slowly").unlink()
+    code, out = command.end()
+    assert code == 0, out
+    assert_same(jobs, undisturbed)
