@@ -514,6 +514,12 @@ def _announce(out: Console, todo: list[Job]) -> None:
     from ltgen_bench.terminal import duration
 
     for job in {j.run.config_id: j for j in todo}.values():
+        train = job.run.train
+        if (untrained := train.ema**train.steps) > 0.01:
+            out.print(
+                f"{job.title}: with train.ema={train.ema:g}, {untrained:.0%} of the averaged weights are still the "
+                f"untrained ones after {train.steps:,} steps; images will suffer"
+            )
         seconds = training_seconds(job)
         if seconds > 3600:
             out.print(

@@ -32,7 +32,7 @@ PRESETS = {
         features="efflite0@96",
         max_size=16,
         net=NetSpec(channels=(32, 64), layers=1),
-        train=TrainSpec(steps=3_000, batch=64, lr=1e-3, warmup=200, ema=0.999, precision="fp32"),
+        train=TrainSpec(steps=3_000, batch=64, lr=1e-3, warmup=200, ema=0.995, precision="fp32"),
         sample=SampleSpec(images=2_000),
     ),
     "60k": Preset(

@@ -385,3 +385,10 @@ def test_a_cpu_trains_in_float32_unless_told_otherwise(tmp_path: Path) -> None:
     assert PRESETS["60k"].train.precision == "bf16"
     assert precision() == "fp32"
     assert precision("train.precision=bf16") == "bf16"
+
+
+def test_an_average_that_remembers_the_untrained_weights_is_said_before_the_work(cli, tmp_path):
+    got = cli(*(RUN + "--set train.ema=0.999 --set train.steps=100 --dry-run").split(), "--runs", tmp_path)
+    assert got.code == 0
+    assert "with train.ema=0.999, 90% of the averaged weights are still the untrained ones after 100 steps" in got.out
+    assert "untrained" not in cli(*(RUN + "--dry-run").split(), "--runs", tmp_path).out
