@@ -24,3 +24,28 @@ def pick_device(name: str) -> torch.device:
 
 def describe_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
+
+
+PEAK_TFLOPS = {
+    # Dense bf16 on tensor cores, by a part of the device's name, the longest first.
+    "H100 NVL": 835,
+    "H100 PCIe": 756,
+    "H100": 989,
+    "H200": 989,
+    "A100": 312,
+    "A10G": 70,
+    "A40": 150,
+    "L40S": 362,
+    "L4": 121,
+    "RTX 4090": 165,
+    "RTX 3090": 71,
+}
+
+
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """Floating-point operations per second that the device's maker promises; None where it is not known."""
+    if device.type != "cuda" or precision != "bf16":
+        return None
+    name = torch.cuda.get_device_name(device)
+    found = [tflops for part, tflops in PEAK_TFLOPS.items() if part in name]
+    return found[0] * 1e12 if found else None

@@ -109,7 +109,7 @@ class Step:
 
         Without this, a further pass draws masks of its own.
         """
-        seed_dropout(self.seed, half, self.index)
+        seed_dropout(self.xt.device, self.seed, half, self.index)
 
     def log(self, name: str, value: Tensor) -> None:
         """Write a scalar to the training log as `method/name`."""

@@ -57,10 +57,16 @@ class Denoiser(nn.Module):
         return cast(Tensor, unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden))))
 
     def compile_halves(self) -> None:
-        """Run both halves through torch.compile from now on; copies of this network are plain again."""
+        """Run both halves through torch.compile from now on; copies of this network are plain again.
+
+        Each half is one graph, of static shapes: a method's passes on whole batches and on parts of one, with and
+        without what it added to the network, get a graph each.
+        """
         # Dropout must draw as it does without compiling: --compile may change rounding, but not the numbers' meaning.
         options: dict[str, Any] = {"fallback_random": True}
-        encode, decode = (torch.compile(half, options=options) for half in (self.encode, self.decode))
+        encode, decode = (
+            torch.compile(half, fullgraph=True, dynamic=False, options=options) for half in (self.encode, self.decode)
+        )
         self.__dict__.update(encode=encode, decode=decode)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -27,9 +27,14 @@ class T2H(Method):
         clean = step.x0.flatten(1)
         # Not cdist's fast form: near t = 0 it would lose the small distances that decide there.
         distance2 = torch.cdist(noisy, clean, compute_mode="donot_use_mm_for_euclid_dist").square()
-        chosen = torch.multinomial((-distance2 / (2 * sigma2[:, None])).softmax(1), 1, generator=step.rng)[:, 0]
+        chosen = draw((-distance2 / (2 * sigma2[:, None])).softmax(1), step.rng)
         counts = task.class_counts[step.y]
         chosen = torch.where(counts[chosen] >= counts, chosen, torch.arange(len(chosen), device=chosen.device))
         step.log("transferred", (chosen != torch.arange(len(chosen), device=chosen.device)).float().mean())
         abar = abar[:, None, None, None]
         return (step.xt - abar.sqrt() * step.x0[chosen]) / (1 - abar).sqrt()
+
+
+def draw(probabilities: Tensor, rng: torch.Generator) -> Tensor:
+    """One draw from each row. The draws of torch.multinomial, which would wait for the device to check the rows."""
+    return (probabilities / torch.empty_like(probabilities).exponential_(generator=rng)).argmax(1)
