@@ -101,7 +101,7 @@ class Worker:
         if team.leads:
             model.save(self.place.model, trained, run.diffusion, data.class_names)
             checkpoint.remove(self.place.path)
-            self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.summary['images_per_s']:.0f} images/s")
+            self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.speed}")
 
     def train_together(self) -> None:
         """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""

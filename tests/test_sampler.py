@@ -7,7 +7,7 @@ from ltgen_bench.diffusion import alphas_cumprod, scheduler
 from ltgen_bench.errors import UsageError
 from ltgen_bench.method import NoisePrior
 from ltgen_bench.network import build
-from ltgen_bench.sampler import labels, sample, sample_set, to_uint8
+from ltgen_bench.sampler import join_shards, labels, make_shards, sample, to_uint8
 from ltgen_bench.spec import DiffusionSpec, SampleSpec
 
 DIFFUSION = DiffusionSpec()
@@ -119,12 +119,23 @@ def test_pixels_are_rounded_not_cut():
     assert to_uint8(x, torch.tensor([0])).pixels.ravel().tolist() == [0, 0, 1, 0, 255, 255]
 
 
-def test_shards_are_kept_and_not_made_again(net, tmp_path, monkeypatch):
+@pytest.fixture
+def shards(net, tmp_path, monkeypatch):
+    """Makes a set of 60 images in files of 20, or a part of it; the images, if all are made."""
     monkeypatch.setattr("ltgen_bench.sampler.SHARD", 20)
     monkeypatch.setattr("ltgen_bench.sampler.batch_size", lambda device: 10)
     spec = SampleSpec(images=60, steps=2)
     options = {"num_classes": 10, "shape": SHAPE, "seed": 3, "device": CPU, "bf16": False, "noise_prior": None}
-    whole = sample_set(net, spec, DIFFUSION, tmp_path / "whole", progress=lambda done: None, **options)
+
+    def make(name, *, progress=lambda done, total: None, **more):
+        make_shards(net, spec, DIFFUSION, tmp_path / name, progress=progress, **options, **more)
+        return join_shards(tmp_path / name, 60) if more.get("parts", 1) == 1 else None
+
+    return make
+
+
+def test_shards_are_kept_and_not_made_again(shards, tmp_path):
+    whole = shards("whole")
 
     class Interrupted(Exception):
         pass
@@ -134,9 +145,19 @@ def test_shards_are_kept_and_not_made_again(net, tmp_path, monkeypatch):
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        sample_set(net, spec, DIFFUSION, tmp_path / "parts", progress=lambda done: None, check=stop, **options)
+        shards("parts", check=stop)
     made = []
-    resumed = sample_set(net, spec, DIFFUSION, tmp_path / "parts", progress=made.append, **options)
+    resumed = shards("parts", progress=lambda done, total: made.append((done, total)))
     assert np.array_equal(whole.pixels, resumed.pixels)
     assert np.array_equal(whole.labels, np.repeat(np.arange(10), 6))
-    assert min(made) > 40, "finished shards were made again"
+    assert min(made) > (40, 60), "finished shards were made again"
+    assert max(made) == (60, 60)
+
+
+def test_several_workers_make_the_images_of_one(shards, tmp_path):
+    whole, made = shards("whole"), []
+    shards("parts", part=1, parts=2, progress=lambda done, total: made.append((done, total)))
+    assert [p.name for p in (tmp_path / "parts").iterdir()] == ["0000020.npz"]
+    assert made[-1] == (20, 20)
+    shards("parts", part=0, parts=2)
+    assert np.array_equal(whole.pixels, join_shards(tmp_path / "parts", 60).pixels)
