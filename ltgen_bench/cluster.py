@@ -57,7 +57,8 @@ class Cluster:
         self._ray = ray
         with _own_signals():  # Ray installs a SIGTERM handler of its own
             if self.address is None:
-                ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+                # Not None: that would join the Ray of another command here, which ends when that command does.
+                ray.init("local", log_to_driver=False, logging_level="ERROR", include_dashboard=False)
             else:
                 _knock(self.address)
                 try:
