@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from ltgen_bench.rng import generator, seed_dropout
 
 if TYPE_CHECKING:
     from ltgen_bench.groups import Groups
-    from ltgen_bench.network import Denoiser, Encoded
+    from ltgen_bench.network import Denoiser, Encoded, Half
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Step:
     noise: Tensor
     xt: Tensor  # sqrt(abar) x0 + sqrt(1 - abar) noise
     net: Denoiser
-    encoded: Encoded = dataclasses.field(init=False)  # the network's down and middle path for this batch
+    encoded: Encoded = dataclasses.field(init=False)  # the down and middle path, where a method `reuses_encoder`
     eps: Tensor = dataclasses.field(init=False)  # its prediction of the noise
     base: Tensor = dataclasses.field(init=False)  # (B,) denoising loss of each image, weighted
     rng: torch.Generator = dataclasses.field(init=False)  # the running method's own random stream
@@ -97,14 +97,17 @@ class Step:
     _method: str = ""
     _streams: dict[str, torch.Generator] = dataclasses.field(default_factory=dict)
 
-    def predict(self) -> None:
+    def predict(self, *, keep_encoded: bool) -> None:
         """Run the network once; every method shares this prediction."""
+        if not keep_encoded:
+            self.eps = self.net(self.xt, self.t, self.y_in, self.replay_dropout)
+            return
         self.replay_dropout("encoder")
         self.encoded = self.net.encode(self.xt, self.t, self.y_in)
         self.replay_dropout("decoder")
         self.eps = self.net.decode(self.encoded)
 
-    def replay_dropout(self, half: Literal["encoder", "decoder"]) -> None:
+    def replay_dropout(self, half: Half) -> None:
         """Give the next `net.encode` or `net.decode` the dropout masks of the shared prediction.
 
         Without this, a further pass draws masks of its own.
@@ -172,6 +175,10 @@ class Method:
         """Further scalar loss terms, logged as `method/term`. Summed."""
         return {}
 
+    def reuses_encoder(self) -> bool:
+        """Whether `losses` uses `step.encoded`. If no method does, the shared pass is run, and compiled, in one."""
+        return False
+
 
 EXCLUSIVE = ("sampling", "noise_prior", "target")
 
@@ -215,7 +222,7 @@ class Stack:
         for m in self._taking_turns(step):
             if _overrides(m, "target"):
                 target = m.target(step, task)
-        step.predict()
+        step.predict(keep_encoded=any(m.reuses_encoder() for m in self.methods))
         error = (step.eps - (step.noise if target is None else target)).float().square()
         step.base = error.mean((1, 2, 3))
         step.images["denoise"] = step.base.detach()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ltgen_bench.spec import NetSpec
 
 
+Half = Literal["encoder", "decoder"]
+HALVES: tuple[Half, Half] = ("encoder", "decoder")
+
+
 class Encoded(NamedTuple):
     """What the up path needs: the middle block's output, the skip connections and the time + label embedding."""
 
@@ -23,20 +28,108 @@ class Encoded(NamedTuple):
     skips: tuple[Tensor, ...]
     emb: Tensor
 
+    def of(self, rows: Tensor) -> Encoded:
+        """That of some images of the batch, by index."""
+        hidden, *skips, emb = (part.index_select(0, rows) for part in (self.hidden, *self.skips, self.emb))
+        return Encoded(hidden, tuple(skips), emb)
+
+
+class Dropout(nn.Dropout):
+    """Dropout by a mask made before the pass; without one it draws on the spot, as ever."""
+
+    mask: Tensor | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.mask is None or self.p == 0 or not self.training:
+            return super().forward(input)
+        return input * self.mask
+
+
+class _Mask(NamedTuple):
+    """What the mask of a dropout layer looks like."""
+
+    layer: Dropout
+    shape: torch.Size  # of one image
+    dtype: torch.dtype
+    memory_format: torch.memory_format
+
 
 class Denoiser(nn.Module):
     """eps(x_t, t, y): a UNet2DModel whose down + middle path (`encode`) and up path (`decode`) can be run apart.
 
     A method whose extra pass differs in the up path alone can so reuse the first half. `forward` is both halves, and
     equals the UNet2DModel's own forward.
+
+    In training, the dropout masks of a pass are drawn before it, from the device's default generator, in the order and
+    layout in which its layers would draw them. So the pass itself is a function of tensors, which compiles to one
+    graph; a pass on part of a batch can use the masks of the whole one; and processes can share a pass.
     """
 
     def __init__(self, unet: UNet2DModel) -> None:
         super().__init__()
         self.unet = unet
+        for module in list(unet.modules()):
+            for name, child in module.named_children():
+                if type(child) is nn.Dropout:
+                    setattr(module, name, Dropout(child.p))
+        self._masks: dict[tuple[Half, int], list[_Mask]] = {}
 
     def encode(self, x: Tensor, t: Tensor, y: Tensor) -> Encoded:
         """x: (B, channels, height, width); t: (B,) times; y: (B,) labels, C for none."""
+        self.draw_masks("encoder", len(x))
+        return self._encode(x, t, y)
+
+    def decode(self, encoded: Encoded, rows: Tensor | None = None) -> Tensor:
+        """The predicted noise, (B, channels, height, width); of some images only, by index, with their masks."""
+        self.draw_masks("decoder", len(encoded.hidden), rows)
+        return self._decode(encoded if rows is None else encoded.of(rows))
+
+    def forward(self, x: Tensor, t: Tensor, y: Tensor, seed: Callable[[Half], None] = lambda half: None) -> Tensor:
+        """Both halves at once. seed(half) is called before the masks of that half are drawn."""
+        for half in HALVES:
+            seed(half)
+            self.draw_masks(half, len(x))
+        return self._both(x, t, y)
+
+    def draw_masks(self, half: Half, batch: int, rows: Tensor | slice | None = None) -> None:
+        """Draw the masks of a half for a batch, and keep those of `rows` for the next pass."""
+        if not self.training:
+            return
+        if (half, batch) not in self._masks:
+            self._rehearse(batch)
+        for layer, shape, dtype, memory_format in self._masks[half, batch]:
+            device = self.unet.conv_in.bias.device
+            mask = torch.empty((batch, *shape), dtype=dtype, device=device, memory_format=memory_format)
+            mask.bernoulli_(1 - layer.p).div_(1 - layer.p)
+            layer.mask = mask.index_select(0, rows) if isinstance(rows, Tensor) else mask[rows or slice(None)]
+
+    @torch.no_grad()
+    def _rehearse(self, batch: int) -> None:
+        """Find which dropout layers each half runs, in which order and on what, by passes on zeros."""
+        found: list[_Mask] = []
+
+        def note(layer: Dropout, inputs: tuple[Tensor]) -> None:
+            (x,) = inputs
+            last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+            memory_format = torch.channels_last if last else torch.contiguous_format
+            found.append(_Mask(layer, x.shape[1:], x.dtype, memory_format))
+            layer.mask = x.new_ones(())  # nothing is drawn
+
+        layers = [m for m in self.modules() if isinstance(m, Dropout) and m.p > 0]
+        hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+        config, device = self.unet.config, self.unet.conv_in.bias.device
+        zeros = torch.zeros(batch, dtype=torch.long, device=device)
+        x = torch.zeros(batch, config.in_channels, config.sample_size, config.sample_size, device=device)
+        encoded = Denoiser._encode(self, x, zeros, zeros)
+        self._masks["encoder", batch] = found.copy()
+        found.clear()
+        Denoiser._decode(self, encoded)
+        self._masks["decoder", batch] = found
+        for hook in hooks:
+            hook.remove()
+        torch.clear_autocast_cache()  # casts of weights that were made without gradients
+
+    def _encode(self, x: Tensor, t: Tensor, y: Tensor) -> Encoded:
         unet = self.unet
         emb = unet.time_embedding(unet.time_proj(t)) + unet.class_embedding(y)
         hidden = unet.conv_in(x)
@@ -46,8 +139,7 @@ class Denoiser(nn.Module):
             skips += more
         return Encoded(unet.mid_block(hidden, emb), skips, emb)
 
-    def decode(self, encoded: Encoded) -> Tensor:
-        """The predicted noise, (B, channels, height, width)."""
+    def _decode(self, encoded: Encoded) -> Tensor:
         unet = self.unet
         hidden, skips, emb = encoded
         for block in unet.up_blocks:
@@ -56,25 +148,22 @@ class Denoiser(nn.Module):
             skips = skips[:-n]
         return cast(Tensor, unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden))))
 
-    def compile_halves(self) -> None:
-        """Run both halves through torch.compile from now on; copies of this network are plain again.
+    def _both(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return Denoiser._decode(self, Denoiser._encode(self, x, t, y))
 
-        Each half is one graph, of static shapes: a method's passes on whole batches and on parts of one, with and
-        without what it added to the network, get a graph each.
+    def compile_passes(self) -> None:
+        """Run passes through torch.compile from now on; copies of this network are plain again.
+
+        A pass, or a half run apart, is one graph of static shapes: a method's passes on whole batches and on parts of
+        one, with and without what it added to the network, get a graph each.
         """
-        # Dropout must draw as it does without compiling: --compile may change rounding, but not the numbers' meaning.
-        options: dict[str, Any] = {"fallback_random": True}
-        encode, decode = (
-            torch.compile(half, fullgraph=True, dynamic=False, options=options) for half in (self.encode, self.decode)
-        )
-        self.__dict__.update(encode=encode, decode=decode)
+        passes = {name: getattr(self, name) for name in ("_encode", "_decode", "_both")}
+        self.__dict__.update({n: torch.compile(run, fullgraph=True, dynamic=False) for n, run in passes.items()})
 
     def __getstate__(self) -> dict[str, Any]:
+        """Without what stands in for methods of this object: compiled passes, those shared by several processes."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {k: v for k, v in state.items() if k not in ("encode", "decode")}
-
-    def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        return self.decode(self.encode(x, t, y))
+        return {name: value for name, value in state.items() if not callable(getattr(Denoiser, name, None))}
 
 
 def build(spec: NetSpec, *, size: int, channels: int, num_classes: int, seed: int) -> Denoiser:
@@ -129,7 +218,8 @@ def flops_per_image(spec: NetSpec, *, size: int, channels: int, num_classes: int
     """Floating-point operations of one forward pass for one image (a multiply-add counts as two)."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         label = torch.zeros(1, dtype=torch.long)
-        Denoiser(_unet(spec, size, channels, num_classes))(torch.empty(1, channels, size, size), label, label)
+        net = Denoiser(_unet(spec, size, channels, num_classes)).eval()
+        net(torch.empty(1, channels, size, size), label, label)
     return int(counter.get_total_flops())
 
 

@@ -1,15 +1,15 @@
 """Several processes on one training: the passes through the network are shared out, all else is done by all alike.
 
 Every process makes the whole batch, and every method sees the whole batch: its labels, its noise, its predictions. Only
-`Denoiser.encode` and `decode` work on a slice of it, dropout masks included; the predictions are then exchanged. So a
-method needs to know nothing of this, also one that couples the images of a batch, and N processes compute what one
-would, up to the order of sums.
+the network's passes work on a slice of it, dropout masks included; the predictions are then exchanged. So a method
+needs to know nothing of this, also one that couples the images of a batch, and N processes compute what one would, up
+to the order of sums.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ltgen_bench.network import Denoiser, Encoded
+from ltgen_bench.network import Denoiser, Encoded, Half
 
 
 @dataclass
@@ -64,22 +64,36 @@ class Team:
         return slice(self.rank * batch // self.size, (self.rank + 1) * batch // self.size)
 
     def share_out(self, net: Denoiser) -> None:
-        """From now on `net.encode` and `net.decode` take and give whole batches, and work on this process's slice."""
+        """From now on the network takes and gives whole batches, and works on this process's slice of them."""
         if self.size == 1:
             return
-        encode, decode, masks = net.encode, net.decode, _share_dropout(net, self)
+        encode, decode, forward, draw_masks = net.encode, net.decode, net.forward, net.draw_masks
+        batch = 0  # of the present pass
+
+        def draw_slice(half: Half, *_: object) -> None:
+            draw_masks(half, batch, self.slice(batch))
 
         def encode_slice(x: Tensor, t: Tensor, y: Tensor) -> _Slice:
-            masks.batch = len(x)
-            mine = self.slice(len(x))
-            return _Slice(encode(x[mine], t[mine], y[mine]), len(x))
+            nonlocal batch
+            batch = len(x)
+            mine = self.slice(batch)
+            return _Slice(encode(x[mine], t[mine], y[mine]), batch)
 
-        def decode_slice(part: _Slice) -> Tensor:
-            masks.batch = part.batch
-            whole: Tensor = _Exchange.apply(decode(part.encoded), part.batch, self)
+        def decode_slice(part: _Slice, rows: Tensor | None = None) -> Tensor:
+            nonlocal batch
+            batch = part.batch
+            # Of some images only: still all of the slice. Which process has how many of them is for the device to know.
+            whole: Tensor = _Exchange.apply(decode(part.encoded), batch, self)
+            return whole if rows is None else whole[rows]
+
+        def forward_slice(x: Tensor, t: Tensor, y: Tensor, *seed: Callable[[Half], None]) -> Tensor:
+            nonlocal batch
+            batch = len(x)
+            mine = self.slice(batch)
+            whole: Tensor = _Exchange.apply(forward(x[mine], t[mine], y[mine], *seed), batch, self)
             return whole
 
-        net.__dict__.update(encode=encode_slice, decode=decode_slice)
+        net.__dict__.update(encode=encode_slice, decode=decode_slice, forward=forward_slice, draw_masks=draw_slice)
 
 
 class _Slice(NamedTuple):
@@ -107,41 +121,6 @@ class _Exchange(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return gradient[ctx.slice] * ctx.size, None, None
-
-
-class _Masks:
-    """The size of the batch that dropout masks are to be drawn for."""
-
-    batch = 0
-
-
-class _Dropout(nn.Module):
-    """Dropout on a slice of a batch with the mask of the whole one, so that N processes drop what one would."""
-
-    def __init__(self, p: float, team: Team, masks: _Masks) -> None:
-        super().__init__()
-        self.p, self.team, self.masks = p, team, masks
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        batch = self.masks.batch
-        whole = torch.ones_like(x[:1]).expand(batch, *x.shape[1:]).contiguous(memory_format=_memory_format(x))
-        return x * nn.functional.dropout(whole, self.p)[self.team.slice(batch)]
-
-
-def _share_dropout(net: nn.Module, team: Team) -> _Masks:
-    masks = _Masks()
-    for module in list(net.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.Dropout):
-                setattr(module, name, _Dropout(child.p, team, masks))
-    return masks
-
-
-def _memory_format(x: Tensor) -> torch.memory_format:
-    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if last else torch.contiguous_format
 
 
 def _device() -> str:

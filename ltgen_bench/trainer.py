@@ -100,7 +100,7 @@ class Trainer:
         if device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)
         if compiled:
-            self.net.compile_halves()
+            self.net.compile_passes()
         self.team.share_out(self.net)
         self.params = [p for p in self.net.parameters() if p.requires_grad]
         self.weights = [p.detach() for p in self.params]  # the same memory, seen without gradients

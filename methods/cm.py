@@ -52,7 +52,7 @@ class CM(Method):
     dropout: "independent", or "shared": the general pass repeats the masks of the full one, so D measures the reserve
         alone; with layers = "up" both passes then share the down and middle path and a step costs less.
     fraction: share of each batch, drawn at random, on which the capacity term is taken: an unbiased estimate of it, for
-        a step that costs 1 + fraction of a plain one. Below 1, each pass draws its own dropout masks.
+        a step that costs 1 + fraction of a plain one, and less than that with dropout = "shared".
     guard: the diversity term rewards D without bound; for images with a negative coefficient D counts up to this value
         only. The noise has variance 1: at D = 1 the reserve is as strong as the noise. When it acts, the log says so.
     """
@@ -76,8 +76,6 @@ class CM(Method):
             raise UsageError("cm.w_con, cm.w_div and cm.lam must not be negative, and cm.guard must be positive")
         if not 0 < self.fraction <= 1:
             raise UsageError(f"cm.fraction must be above 0 and at most 1, not {self.fraction}")
-        if self.fraction < 1 and self.dropout == "shared":
-            raise UsageError("cm.fraction below 1 needs --set cm.dropout=independent: masks are those of a whole batch")
 
     def wrap(self, net: Denoiser, task: Task, rng: torch.Generator) -> None:
         for layer in self._layers(net):
@@ -100,6 +98,9 @@ class CM(Method):
         step.alarm("guard", unbounded.float().mean())
         distance = distance.masked_fill(unbounded, self.guard)
         return {"capacity": self.lam * (coefficient * distance).mean()}
+
+    def reuses_encoder(self) -> bool:
+        return self.dropout == "shared"
 
     def coefficients(self, task: Task) -> Tensor:
         """C (w_con pi - w_div q), (C,): positive for common classes, negative for rare ones."""
@@ -132,7 +133,7 @@ class CM(Method):
                 step.replay_dropout("encoder")
                 encoded = net.encode(step.xt, step.t, step.y_in)
             step.replay_dropout("decoder")
-            return net.decode(encoded)
+            return net.decode(encoded, None if isinstance(rows, slice) else rows)
 
     def _layers(self, net: Denoiser) -> list[nn.Conv2d | nn.Linear]:
         if self.layers == "all":

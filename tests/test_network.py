@@ -1,8 +1,11 @@
+import copy
+import dataclasses
+
 import pytest
 import torch
 
 from ltgen_bench.contract import NET
-from ltgen_bench.network import build, flops_per_image, smallest_multiple
+from ltgen_bench.network import Dropout, build, flops_per_image, smallest_multiple
 from ltgen_bench.presets import PRESETS
 from ltgen_bench.spec import NetSpec
 
@@ -27,6 +30,46 @@ def test_both_halves_are_the_diffusers_network():
     net = build(NET, size=8, channels=1, num_classes=10, seed=0).eval()
     x, t, y = torch.randn(3, 1, 8, 8), torch.tensor([0, 500, 999]), torch.tensor([0, 9, 10])
     assert torch.equal(net(x, t, y), net.unet(x, t, y).sample)
+
+
+@pytest.mark.parametrize("batch", [3, 64])  # from 64 images on, diffusers lays out some activations differently
+@pytest.mark.parametrize("layers", [1, 2])
+def test_masks_drawn_before_a_pass_are_those_that_its_layers_would_draw(batch, layers):
+    net = build(dataclasses.replace(NET, layers=layers), size=8, channels=1, num_classes=10, seed=0)
+    x, t, y = torch.randn(batch, 1, 8, 8), torch.arange(batch), torch.arange(batch) % 10
+    torch.manual_seed(0)
+    mine = net(x, t, y)
+    torch.manual_seed(0)
+    halves = net.decode(net.encode(x, t, y))
+    assert all(m.mask is not None for m in net.modules() if isinstance(m, Dropout) and m.p > 0)
+    plain = copy.deepcopy(net.unet)
+    for module in plain.modules():
+        if isinstance(module, Dropout):
+            module.mask = None
+    torch.manual_seed(0)
+    theirs = plain(x, t, y).sample
+    assert torch.equal(mine, theirs)
+    assert torch.equal(halves, theirs)
+    assert not torch.equal(net(x, t, y), theirs)
+
+
+def test_some_images_of_a_batch_are_decoded_as_in_the_whole_batch():
+    net = build(NET, size=8, channels=1, num_classes=10, seed=0)
+    encoded = net.encode(torch.randn(6, 1, 8, 8), torch.arange(6), torch.arange(6))
+    rows = torch.tensor([4, 1])
+    torch.manual_seed(1)
+    whole = net.decode(encoded)
+    torch.manual_seed(1)
+    torch.testing.assert_close(net.decode(encoded, rows), whole[rows])
+
+
+def test_gradients_reach_all_weights_in_bf16():
+    """Also in the first pass, before which the layout of the masks is found without gradients."""
+    net = build(NET, size=8, channels=1, num_classes=10, seed=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = net(torch.randn(3, 1, 8, 8), torch.arange(3), torch.arange(3)).square().mean()
+    loss.backward()
+    assert all(p.grad is not None for p in net.parameters())
 
 
 def test_initialisation_depends_on_the_seed_alone():

@@ -28,6 +28,7 @@ METHODS = [
     ("cm", {}),
     ("cm", {"dropout": "shared"}),
     ("cm", {"fraction": "0.25"}),
+    ("cm", {"fraction": "0.25", "dropout": "shared"}),
     ("cm", {"layers": "all"}),
     ("cm+cbdm+cb+t2h+noise-resampling+resample", {}),
 ]
@@ -199,9 +200,16 @@ def test_dropout_draws_what_torch_manual_seed_makes_it_draw():
 
 @pytest.mark.parametrize(
     ("text", "settings", "graphs"),
-    [("cbdm", {}, 2), ("cm", {"dropout": "shared"}, 3), ("cm", {"fraction": "0.25"}, 4)],
+    [
+        ("ddpm", {}, 1),
+        ("cbdm", {}, 1),
+        ("cm", {}, 2),
+        ("cm", {"fraction": "0.25"}, 2),
+        ("cm", {"dropout": "shared"}, 3),
+        ("cm", {"fraction": "0.25", "dropout": "shared"}, 3),
+    ],
 )
-def test_compiled_each_half_is_one_graph_per_kind_of_pass(digits, text, settings, graphs, monkeypatch):
+def test_compiled_a_pass_is_one_graph(digits, text, settings, graphs, monkeypatch):
     """No break, no recompiling once every kind of pass was seen, and the numbers stay."""
     plain, compiled = (trainer(stack_of(text, settings), digits) for _ in range(2))
     made = []
@@ -214,10 +222,10 @@ def test_compiled_each_half_is_one_graph_per_kind_of_pass(digits, text, settings
     monkeypatch.setattr(
         network.torch,
         "compile",
-        lambda half, fullgraph, dynamic, options: compile_(half, fullgraph=fullgraph, dynamic=dynamic, backend=backend),
+        lambda run, fullgraph, dynamic: compile_(run, fullgraph=fullgraph, dynamic=dynamic, backend=backend),
     )
     torch._dynamo.reset()
-    compiled.net.compile_halves()
+    compiled.net.compile_passes()
     for _ in range(5):
         torch.testing.assert_close(plain.train_step()[0], compiled.train_step()[0])
     assert len(made) == graphs
