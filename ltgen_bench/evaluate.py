@@ -15,7 +15,7 @@ from ltgen_bench.images import Images
 from ltgen_bench.picture import save_extremes
 from ltgen_bench.plan import DataOptions, Execution, build_stack
 from ltgen_bench.record import Record, provenance
-from ltgen_bench.scorer import attribute, score
+from ltgen_bench.scorer import Scoring
 from ltgen_bench.spec import RunSpec, SamplesSpec, ScoreSpec
 from ltgen_bench.store import RunFolder
 
@@ -43,10 +43,10 @@ def evaluate(
         raise UsageError(f"the weights of {features.id} have changed since this was planned; plan it again")
     cache = place.path.parents[2] / "features"
     real, groups, seed = data.reference, data.groups, source.seed
-    scores = score(
+    scoring = Scoring(
         images, real, groups, features, train=data.train, test=data.test, cache=cache, seed=seed, progress=progress
     )
-    pulls = attribute(images, real, groups, features, cache=cache, seed=seed)
+    scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():
         for c, figures in classes.items():
             figures["class"] = data.class_names[int(c)]

@@ -25,11 +25,12 @@ from torch import Tensor
 from typing_extensions import dataclass_transform
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.network import HALVES
 from ltgen_bench.rng import generator, seed_dropout
 
 if TYPE_CHECKING:
     from ltgen_bench.groups import Groups
-    from ltgen_bench.network import Denoiser, Encoded, Half
+    from ltgen_bench.network import Denoiser, Encoded, Half, Masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Step:
     xt: Tensor  # sqrt(abar) x0 + sqrt(1 - abar) noise
     net: Denoiser
     encoded: Encoded = dataclasses.field(init=False)  # the down and middle path, where a method `reuses_encoder`
+    masks: dict[Half, Masks] = dataclasses.field(default_factory=dict)  # its dropout; a pass without them draws its own
     eps: Tensor = dataclasses.field(init=False)  # its prediction of the noise
     base: Tensor = dataclasses.field(init=False)  # (B,) denoising loss of each image, weighted
     rng: torch.Generator = dataclasses.field(init=False)  # the running method's own random stream
@@ -99,20 +101,14 @@ class Step:
 
     def predict(self, *, keep_encoded: bool) -> None:
         """Run the network once; every method shares this prediction."""
-        if not keep_encoded:
-            self.eps = self.net(self.xt, self.t, self.y_in, self.replay_dropout)
-            return
-        self.replay_dropout("encoder")
-        self.encoded = self.net.encode(self.xt, self.t, self.y_in)
-        self.replay_dropout("decoder")
-        self.eps = self.net.decode(self.encoded)
-
-    def replay_dropout(self, half: Half) -> None:
-        """Give the next `net.encode` or `net.decode` the dropout masks of the shared prediction.
-
-        Without this, a further pass draws masks of its own.
-        """
-        seed_dropout(self.xt.device, self.seed, half, self.index)
+        for half in HALVES:
+            seed_dropout(self.xt.device, self.seed, half, self.index)
+            self.masks[half] = self.net.draw_masks(half, len(self.xt))
+        if keep_encoded:
+            self.encoded = self.net.encode(self.xt, self.t, self.y_in, self.masks["encoder"])
+            self.eps = self.net.decode(self.encoded, self.masks["decoder"])
+        else:
+            self.eps = self.net(self.xt, self.t, self.y_in, self.masks)
 
     def log(self, name: str, value: Tensor) -> None:
         """Write a scalar to the training log as `method/name`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Half = Literal["encoder", "decoder"]
 HALVES: tuple[Half, Half] = ("encoder", "decoder")
+Masks = tuple[Tensor, ...]
+"""The dropout masks of a half for a batch, one for each of its dropout layers, in the order in which they run."""
 
 
 class Encoded(NamedTuple):
@@ -45,11 +47,11 @@ class Dropout(nn.Dropout):
         return input * self.mask
 
 
-class _Mask(NamedTuple):
+class _Layout(NamedTuple):
     """What the mask of a dropout layer looks like."""
 
     layer: Dropout
-    shape: torch.Size  # of one image
+    shape: torch.Size
     dtype: torch.dtype
     memory_format: torch.memory_format
 
@@ -61,8 +63,9 @@ class Denoiser(nn.Module):
     equals the UNet2DModel's own forward.
 
     In training, the dropout masks of a pass are drawn before it, from the device's default generator, in the order and
-    layout in which its layers would draw them. So the pass itself is a function of tensors, which compiles to one
-    graph; a pass on part of a batch can use the masks of the whole one; and processes can share a pass.
+    layout in which its layers would draw them; or they are given: those of another pass (`draw_masks`). So the pass
+    itself is a function of tensors, which compiles to one graph; a pass on part of a batch can use the masks of the
+    whole one; and processes can share a pass.
     """
 
     def __init__(self, unet: UNet2DModel) -> None:
@@ -72,47 +75,56 @@ class Denoiser(nn.Module):
             for name, child in module.named_children():
                 if type(child) is nn.Dropout:
                     setattr(module, name, Dropout(child.p))
-        self._masks: dict[tuple[Half, int], list[_Mask]] = {}
+        self._layouts: dict[tuple[Half, int], list[_Layout]] = {}
 
-    def encode(self, x: Tensor, t: Tensor, y: Tensor) -> Encoded:
+    def encode(self, x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> Encoded:
         """x: (B, channels, height, width); t: (B,) times; y: (B,) labels, C for none."""
-        self.draw_masks("encoder", len(x))
+        self._use("encoder", len(x), masks)
         return self._encode(x, t, y)
 
-    def decode(self, encoded: Encoded, rows: Tensor | None = None) -> Tensor:
+    def decode(self, encoded: Encoded, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
         """The predicted noise, (B, channels, height, width); of some images only, by index, with their masks."""
-        self.draw_masks("decoder", len(encoded.hidden), rows)
+        self._use("decoder", len(encoded.hidden), masks, rows)
         return self._decode(encoded if rows is None else encoded.of(rows))
 
-    def forward(self, x: Tensor, t: Tensor, y: Tensor, seed: Callable[[Half], None] = lambda half: None) -> Tensor:
-        """Both halves at once. seed(half) is called before the masks of that half are drawn."""
+    def forward(self, x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor:
+        """Both halves at once."""
         for half in HALVES:
-            seed(half)
-            self.draw_masks(half, len(x))
+            self._use(half, len(x), None if masks is None else masks[half])
         return self._both(x, t, y)
 
-    def draw_masks(self, half: Half, batch: int, rows: Tensor | slice | None = None) -> None:
-        """Draw the masks of a half for a batch, and keep those of `rows` for the next pass."""
-        if not self.training:
-            return
-        if (half, batch) not in self._masks:
-            self._rehearse(batch)
-        for layer, shape, dtype, memory_format in self._masks[half, batch]:
+    def draw_masks(self, half: Half, batch: int) -> Masks:
+        """New masks of a half for a batch; none where nothing is dropped."""
+        masks = []
+        for layer, shape, dtype, memory_format in self._layout(half, batch):
             device = self.unet.conv_in.bias.device
-            mask = torch.empty((batch, *shape), dtype=dtype, device=device, memory_format=memory_format)
-            mask.bernoulli_(1 - layer.p).div_(1 - layer.p)
-            layer.mask = mask.index_select(0, rows) if isinstance(rows, Tensor) else mask[rows or slice(None)]
+            mask = torch.empty(shape, dtype=dtype, device=device, memory_format=memory_format)
+            masks.append(mask.bernoulli_(1 - layer.p).div_(1 - layer.p))
+        return tuple(masks)
+
+    def _use(self, half: Half, batch: int, masks: Masks | None, rows: Tensor | None = None) -> None:
+        """Have the next pass drop by these masks of a batch, or by new ones; by those of some of its images only."""
+        masks = self.draw_masks(half, batch) if masks is None else masks
+        for (layer, *_), mask in zip(self._layout(half, batch), masks, strict=True):
+            layer.mask = mask if rows is None else mask.index_select(0, rows)
+
+    def _layout(self, half: Half, batch: int) -> list[_Layout]:
+        if not self.training:
+            return []
+        if (half, batch) not in self._layouts:
+            self._rehearse(batch)
+        return self._layouts[half, batch]
 
     @torch.no_grad()
     def _rehearse(self, batch: int) -> None:
         """Find which dropout layers each half runs, in which order and on what, by passes on zeros."""
-        found: list[_Mask] = []
+        found: list[_Layout] = []
 
         def note(layer: Dropout, inputs: tuple[Tensor]) -> None:
             (x,) = inputs
             last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
             memory_format = torch.channels_last if last else torch.contiguous_format
-            found.append(_Mask(layer, x.shape[1:], x.dtype, memory_format))
+            found.append(_Layout(layer, x.shape, x.dtype, memory_format))
             layer.mask = x.new_ones(())  # nothing is drawn
 
         layers = [m for m in self.modules() if isinstance(m, Dropout) and m.p > 0]
@@ -121,10 +133,10 @@ class Denoiser(nn.Module):
         zeros = torch.zeros(batch, dtype=torch.long, device=device)
         x = torch.zeros(batch, config.in_channels, config.sample_size, config.sample_size, device=device)
         encoded = Denoiser._encode(self, x, zeros, zeros)
-        self._masks["encoder", batch] = found.copy()
+        self._layouts["encoder", batch] = found.copy()
         found.clear()
         Denoiser._decode(self, encoded)
-        self._masks["decoder", batch] = found
+        self._layouts["decoder", batch] = found
         for hook in hooks:
             hook.remove()
         torch.clear_autocast_cache()  # casts of weights that were made without gradients

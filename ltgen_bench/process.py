@@ -36,12 +36,13 @@ def command(module: str, *words: str) -> list[str]:
 def environment(threads: int | None = None) -> dict[str, str]:
     """The environment of a process that computes, with this number of CPU threads; None: one per core.
 
-    OpenMP's threads sleep while they wait, unless the user has chosen otherwise: spinning, libgomp's default, makes a
-    training step 3 to 30 times slower when anything else runs on the machine; sleeping costs a few percent when nothing
-    does.
+    OpenMP's threads sleep after a short wait, unless the user has chosen otherwise. A long one, libgomp's way, makes
+    a small training step several times slower when anything else runs on the machine; none makes it two thirds slower
+    when nothing does (`ci/bench/README.md`).
     """
     chosen = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-    return {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | chosen
+    waiting = {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+    return waiting | os.environ | chosen
 
 
 def work(

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ltgen_bench.features import Extractor, Progress, features_of
 from ltgen_bench.images import Images
-from ltgen_bench.metrics.frechet import Moments
 
 Figures = dict[str, float | int | str]
 """What is known of one metric of one group: value, se, n_real, ..."""
@@ -97,6 +96,10 @@ class Sides:
         n = min(len(self.real), len(self.generated), cap) // len(np.unique(self.real.labels))
         return Sides(self.real.drawn(n, self.seed), self.generated.drawn(n, self.seed), self.seed)
 
+    def capped(self, cap: int) -> Sides:
+        """At most `cap` images of every class on each side."""
+        return Sides(self.real.drawn(cap, self.seed), self.generated.drawn(cap, self.seed), self.seed)
+
     def halves(self, cap: int) -> Sides:
         """Two disjoint parts of the real images, as large as `paired(cap)` if there are so many."""
         n = min(len(self.real) // 2, len(self.generated), cap) // len(np.unique(self.real.labels))
@@ -105,14 +108,6 @@ class Sides:
     @property
     def features(self) -> tuple[Tensor, Tensor]:
         return self.real.features, self.generated.features
-
-    @property
-    def moments(self) -> tuple[Moments, Moments] | None:
-        """Of both sides; None where there are too few images for them to be of use."""
-        real, generated = self.features
-        if min(len(real), len(generated)) < real.shape[1]:
-            return None
-        return Moments.of(real), Moments.of(generated)
 
     @property
     def counts(self) -> Figures:

@@ -9,7 +9,7 @@ to the order of sums.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ltgen_bench.network import Denoiser, Encoded, Half
+from ltgen_bench.network import HALVES, Denoiser, Encoded, Half, Masks
 
 
 @dataclass
@@ -68,32 +68,27 @@ class Team:
         if self.size == 1:
             return
         encode, decode, forward, draw_masks = net.encode, net.decode, net.forward, net.draw_masks
-        batch = 0  # of the present pass
 
-        def draw_slice(half: Half, *_: object) -> None:
-            draw_masks(half, batch, self.slice(batch))
+        def of_slice(half: Half, masks: Masks | None, batch: int) -> Masks:
+            return tuple(m[self.slice(batch)] for m in (draw_masks(half, batch) if masks is None else masks))
 
-        def encode_slice(x: Tensor, t: Tensor, y: Tensor) -> _Slice:
-            nonlocal batch
-            batch = len(x)
-            mine = self.slice(batch)
-            return _Slice(encode(x[mine], t[mine], y[mine]), batch)
+        def encode_slice(x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> _Slice:
+            mine = self.slice(len(x))
+            return _Slice(encode(x[mine], t[mine], y[mine], of_slice("encoder", masks, len(x))), len(x))
 
-        def decode_slice(part: _Slice, rows: Tensor | None = None) -> Tensor:
-            nonlocal batch
-            batch = part.batch
+        def decode_slice(part: _Slice, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
             # Of some images only: still all of the slice. Which process has how many of them is for the device to know.
-            whole: Tensor = _Exchange.apply(decode(part.encoded), batch, self)
+            eps = decode(part.encoded, of_slice("decoder", masks, part.batch))
+            whole: Tensor = _Exchange.apply(eps, part.batch, self)
             return whole if rows is None else whole[rows]
 
-        def forward_slice(x: Tensor, t: Tensor, y: Tensor, *seed: Callable[[Half], None]) -> Tensor:
-            nonlocal batch
-            batch = len(x)
-            mine = self.slice(batch)
-            whole: Tensor = _Exchange.apply(forward(x[mine], t[mine], y[mine], *seed), batch, self)
+        def forward_slice(x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor:
+            mine = self.slice(len(x))
+            parts = {half: of_slice(half, None if masks is None else masks[half], len(x)) for half in HALVES}
+            whole: Tensor = _Exchange.apply(forward(x[mine], t[mine], y[mine], parts), len(x), self)
             return whole
 
-        net.__dict__.update(encode=encode_slice, decode=decode_slice, forward=forward_slice, draw_masks=draw_slice)
+        net.__dict__.update(encode=encode_slice, decode=decode_slice, forward=forward_slice)
 
 
 class _Slice(NamedTuple):

@@ -130,10 +130,8 @@ class CM(Method):
                 return net(step.xt[rows], step.t[rows], step.y_in[rows])  # type: ignore[no-any-return]
             encoded = step.encoded
             if self.layers == "all":
-                step.replay_dropout("encoder")
-                encoded = net.encode(step.xt, step.t, step.y_in)
-            step.replay_dropout("decoder")
-            return net.decode(encoded, None if isinstance(rows, slice) else rows)
+                encoded = net.encode(step.xt, step.t, step.y_in, step.masks["encoder"])
+            return net.decode(encoded, step.masks["decoder"], None if isinstance(rows, slice) else rows)
 
     def _layers(self, net: Denoiser) -> list[nn.Conv2d | nn.Linear]:
         if self.layers == "all":

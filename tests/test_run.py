@@ -654,8 +654,9 @@ def test_the_end_of_a_worker_that_could_say_nothing_is_explained(
     assert launch.explain(place, code) == (outcome, reason)
 
 
-def test_waiting_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert process.environment() == os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+def test_waiting_threads_soon_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert process.environment() == os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert process.environment() == dict(os.environ)

@@ -86,7 +86,7 @@ class Task:
 
 TASKS = {
     "mini": Task(PRESETS["mini"].net, 8, 1, 64),
-    "cifar": Task(PRESETS["paper"].net, 32, 3, 64 if DEVICE.type == "cuda" else 4),
+    "cifar": Task(PRESETS["paper"].net, 32, 3, 64 if DEVICE.type == "cuda" else 16),
 }
 
 

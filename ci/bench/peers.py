@@ -220,5 +220,5 @@ def size_of(model: nn.Module, task: Task) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         label = torch.zeros(1, dtype=torch.long)
-        copy.deepcopy(model).to("meta")(torch.zeros(1, task.channels, task.size, task.size), label, label)
+        copy.deepcopy(model).to("meta").eval()(torch.zeros(1, task.channels, task.size, task.size), label, label)
     return f"{parameters / 1e6:.2f} M parameters, {counter.get_total_flops() / 1e9:.3f} GFLOP per image and pass"

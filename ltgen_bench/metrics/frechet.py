@@ -124,14 +124,14 @@ def _root(covariance: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """Both sides, the matrix product K of their roots and the singular values of K (Bures term)."""
+class Pair:
+    """Two sets of features to compare, and what the figures below share: the roots of the covariances, K = R Q^T."""
 
     real: _Side
     generated: _Side
 
     @classmethod
-    def of(cls, real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None) -> _Pair:
+    def of(cls, real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None) -> Pair:
         check_features(real, generated)
         of_real, of_generated = moments or (None, None)
         return cls(_Side.of(real, of_real), _Side.of(generated, of_generated))
@@ -139,6 +139,54 @@ class _Pair:
     @property
     def product(self) -> Tensor:
         return self.real.root @ self.generated.root.T
+
+    @functools.cached_property
+    def transport(self) -> tuple[Tensor, Tensor]:
+        """Singular values s (r,) of K, and F (d, r) with F F^T = T on the span of the generated set.
+
+        T = R^T U s^-1 U^T R for K = U s V^T; where K has fewer columns than rows, U = K V s^-1.
+        """
+        product = self.product
+        if product.shape[0] <= product.shape[1]:
+            eigenvalues, vectors = torch.linalg.eigh(product @ product.T)
+            left, power = vectors, -0.5
+        else:
+            eigenvalues, vectors = torch.linalg.eigh(product.T @ product)
+            left, power = product @ vectors, -1.5
+        top = self.top(eigenvalues)
+        singular = eigenvalues[-top:].clamp_min(0).sqrt()
+        # Directions without variance add nothing to T, only rounding.
+        kept = singular > 1e-7 * singular.norm()
+        factor = self.real.root.T @ left[:, -top:][:, kept]
+        return singular, factor * singular[kept] ** power
+
+    def frechet(self, generated: Tensor) -> Frechet:
+        """See `frechet`; generated: the features that the pair was made of."""
+        singular, _ = self.transport
+        value, floor = self.distance(singular), self.floor(singular)
+        # Evenly spaced, so that images sorted by class are all represented.
+        spread = float(self._influence(generated[:: math.ceil(len(generated) / _SPREAD)]).std())
+        return Frechet(max(0.0, value), floor, value - floor, spread / math.sqrt(len(generated)))
+
+    def influence(self, generated: Tensor) -> Tensor:
+        """See `influence`; generated: the features that the pair was made of."""
+        raw = self._influence(generated)
+        return raw - raw.mean()
+
+    def _influence(self, generated: Tensor) -> Tensor:
+        _, factor = self.transport
+        gap = self.generated.mean - self.real.mean
+        lower = None
+        if len(generated) > 4 * len(factor) and factor.shape[1] > len(factor) / 2:
+            # x^T (I - T) x from a lower triangle: 40 % less work than |x|^2 - |F^T x|^2, once T is there.
+            still = torch.eye(len(factor), dtype=factor.dtype) - factor @ factor.T
+            lower = still.tril(-1).mul_(2) + still.diagonal().diag()
+        parts = []
+        for rows in torch.split(generated, _ROWS):
+            x = rows.double() - self.generated.mean
+            shrunk = x.square().sum(1) - (x @ factor).square().sum(1) if lower is None else _form(x, lower)
+            parts.append(2 * (x @ gap) + shrunk)
+        return torch.cat(parts)
 
     def gram(self) -> Tensor:
         """A symmetric matrix whose eigenvalues are the squares of K's singular values; its lower triangle counts."""
@@ -169,6 +217,13 @@ class _Pair:
         return self.real.trace / self.real.n + self.generated.trace / self.generated.n + noise
 
 
+def _form(x: Tensor, lower: Tensor) -> Tensor:
+    """x^T L x of each row, for a lower triangular L: by blocks, without the zeros."""
+    columns = [slice(j, j + _COLUMNS) for j in range(0, len(lower), _COLUMNS)]
+    parts = [((x[:, block.start :] @ lower[block.start :, block]) * x[:, block]).sum(1) for block in columns]
+    return torch.stack(parts).sum(0)
+
+
 def _congruence(symmetric: Tensor, factor: Tensor) -> Tensor:
     """The lower triangle of L^T S L for a lower triangular L: by blocks, without the zeros, 40 % of the work."""
     product = torch.zeros_like(symmetric)
@@ -186,20 +241,14 @@ def distance(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] |
     moments: of the real and the generated set, where the caller has them. Raises ValueError for fewer than 2 samples,
     different d, NaN or infinity.
     """
-    pair = _Pair.of(real, generated, moments)
+    pair = Pair.of(real, generated, moments)
     eigenvalues = torch.linalg.eigvalsh(pair.gram())
     return max(0.0, pair.distance(eigenvalues[-pair.top(eigenvalues) :].clamp_min(0).sqrt()))
 
 
 def frechet(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> Frechet:
     """`distance` with its noise floor, debiased value and standard error. Arguments and errors as there."""
-    pair = _Pair.of(real, generated, moments)
-    singular, transport = _transport(pair)
-    value, floor = pair.distance(singular), pair.floor(singular)
-    # Evenly spaced, so that images sorted by class are all represented.
-    some = generated[:: math.ceil(len(generated) / _SPREAD)]
-    spread = float(_influence(pair, transport, some).std())
-    return Frechet(max(0.0, value), floor, value - floor, spread / math.sqrt(len(generated)))
+    return Pair.of(real, generated, moments).frechet(generated)
 
 
 def influence(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> Tensor:
@@ -210,35 +259,4 @@ def influence(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] 
     from the generated to the real Gaussian. Leaving image i out changes the distance by about -influence[i] / n_gen.
     It ranks images; it does not split the distance into shares. Arguments and errors as in `distance`.
     """
-    pair = _Pair.of(real, generated, moments)
-    raw = _influence(pair, _transport(pair)[1], generated)
-    return raw - raw.mean()
-
-
-def _transport(pair: _Pair) -> tuple[Tensor, Tensor]:
-    """Singular values s (r,) of K = R Q^T, and F (d, r) with F F^T = T on the span of the generated set.
-
-    T = R^T U s^-1 U^T R for K = U s V^T; where K has fewer columns than rows, U = K V s^-1.
-    """
-    product = pair.product
-    if product.shape[0] <= product.shape[1]:
-        eigenvalues, vectors = torch.linalg.eigh(product @ product.T)
-        left, power = vectors, -0.5
-    else:
-        eigenvalues, vectors = torch.linalg.eigh(product.T @ product)
-        left, power = product @ vectors, -1.5
-    top = pair.top(eigenvalues)
-    singular = eigenvalues[-top:].clamp_min(0).sqrt()
-    # Directions without variance add nothing to T, only rounding.
-    kept = singular > 1e-7 * singular.norm()
-    factor = pair.real.root.T @ left[:, -top:][:, kept]
-    return singular, factor * singular[kept] ** power
-
-
-def _influence(pair: _Pair, transport: Tensor, generated: Tensor) -> Tensor:
-    gap = pair.generated.mean - pair.real.mean
-    parts = []
-    for rows in torch.split(generated, _ROWS):
-        x = rows.double() - pair.generated.mean
-        parts.append(2 * (x @ gap) + x.square().sum(1) - (x @ transport).square().sum(1))
-    return torch.cat(parts)
+    return Pair.of(real, generated, moments).influence(generated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 SPLITS = 10
 _ROWS = 256  # in float64, small enough for the cache
+_KEYS = 4  # logits that tell images of a label apart
 
 
 @dataclass(frozen=True)
@@ -30,23 +32,58 @@ def inception_score(logits: Tensor, labels: NDArray[np.int64], seed: int) -> Inc
     Splits are drawn so that each holds the same share of every label: with the usual contiguous splits, images sorted
     by class turn a perfect 100 into 10. Raises ValueError for fewer than 10 images, NaN or infinity.
     """
-    if len(logits) < SPLITS or len(labels) != len(logits):
-        raise ValueError(f"{len(logits)} logits with {len(labels)} labels; at least {SPLITS} of each are needed")
+    return inception_scores(logits, labels, [np.unique(labels)], seed)[0]
+
+
+def inception_scores(
+    logits: Tensor, labels: NDArray[np.int64], scopes: Iterable[Collection[int]], seed: int
+) -> list[InceptionScore]:
+    """`inception_score` of the images of some labels, for each of several scopes, from one pass over the logits."""
+    if len(labels) != len(logits):
+        raise ValueError(f"{len(logits)} logits with {len(labels)} labels; as many are needed")
     if not torch.isfinite(logits).all():
         raise ValueError("logits hold NaN or infinity")
-    split = torch.from_numpy(_splits(logits.numpy(), labels, seed))
-    negentropy = torch.zeros(SPLITS, dtype=torch.float64)
-    marginal = torch.zeros(SPLITS, logits.shape[1], dtype=torch.float64)
-    for rows, part in zip(torch.split(logits, _ROWS), torch.split(split, _ROWS), strict=True):
-        log_p = rows.double().log_softmax(1)
+    parts = [_Part.of(logits, labels, scope, seed) for scope in scopes]
+    for rows in [slice(at, at + _ROWS) for at in range(0, len(logits), _ROWS)]:
+        log_p = logits[rows].double().log_softmax(1)
         p = log_p.exp()
-        negentropy.index_add_(0, part, (p * log_p).sum(1))
-        marginal.index_add_(0, part, p)
-    counts = torch.bincount(split, minlength=SPLITS)
-    value = _score(negentropy.sum(), marginal.sum(0), len(logits))
-    scores = torch.tensor([_score(*sums) for sums in zip(negentropy, marginal, counts.tolist(), strict=True)])
-    spread = float(scores.std())
-    return InceptionScore(value, spread, spread / math.sqrt(SPLITS))
+        negentropy = (p * log_p).sum(1)
+        for part in parts:
+            part.add(rows, p, negentropy)
+    return [part.result() for part in parts]
+
+
+@dataclass
+class _Part:
+    """The images of some labels on their way to a score: sums over each split."""
+
+    split: Tensor  # of each image, SPLITS for those of other labels
+    negentropy: Tensor
+    marginal: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: NDArray[np.int64], scope: Collection[int], seed: int) -> _Part:
+        inside = np.flatnonzero(np.isin(labels, list(scope)))
+        if len(inside) < SPLITS:
+            raise ValueError(f"{len(inside)} logits; at least {SPLITS} are needed")
+        split = np.full(len(labels), SPLITS)
+        split[inside] = _splits(logits[:, :_KEYS].numpy()[inside], labels[inside], seed)
+        sums = torch.zeros(SPLITS + 1, dtype=torch.float64)
+        return cls(torch.from_numpy(split), sums, sums[:, None].repeat(1, logits.shape[1]))
+
+    def add(self, rows: slice, p: Tensor, negentropy: Tensor) -> None:
+        split = self.split[rows]
+        if bool((split < SPLITS).any()):
+            self.negentropy.index_add_(0, split, negentropy)
+            self.marginal.index_add_(0, split, p)
+
+    def result(self) -> InceptionScore:
+        negentropy, marginal = self.negentropy[:SPLITS], self.marginal[:SPLITS]
+        counts = torch.bincount(self.split, minlength=SPLITS)[:SPLITS]
+        value = _score(negentropy.sum(), marginal.sum(0), int(counts.sum()))
+        scores = torch.tensor([_score(*sums) for sums in zip(negentropy, marginal, counts.tolist(), strict=True)])
+        spread = float(scores.std())
+        return InceptionScore(value, spread, spread / math.sqrt(SPLITS))
 
 
 def _score(negentropy: Tensor, marginal: Tensor, n: int) -> float:
@@ -60,7 +97,7 @@ def _splits(logits: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -
 
     Images are first sorted by label and logits, so that the deal depends on the set of images and not on their order.
     """
-    order = np.lexsort((*logits.T[:4], labels))
+    order = np.lexsort((*logits.T, labels))
     shuffled = np.random.default_rng(seed).permutation(len(order))
     order = order[shuffled][np.argsort(labels[order[shuffled]], kind="stable")]
     split = np.empty(len(order), np.int64)

@@ -46,25 +46,40 @@ class Subsets:
         return x, y
 
 
-def kid(real: Tensor, generated: Tensor, subsets: Subsets | None = None) -> Kid:
+@dataclass(frozen=True)
+class Within:
+    """Sums of the kernel over the pairs of one set: all pairs, and those within each of some subsets (count,)."""
+
+    total: float
+    subsets: Tensor
+
+
+def within(features: Tensor, members: Tensor | None = None) -> Within:
+    """Of features (n, d); members: of the subsets, as in `Subsets.of`."""
+    rows, _, of_subsets = _rows(features, features, members, members)
+    return Within(float(rows.sum()), of_subsets)
+
+
+def kid(real: Tensor, generated: Tensor, subsets: Subsets | None = None, of_real: Within | None = None) -> Kid:
     """U-statistic of the squared MMD with the kernel (a.b / d + 1)^3, from all of (n_real, d) and (n_gen, d).
 
     Mean over i != j of k(x_i, x_j) and of k(y_i, y_j), less twice the mean of k(x_i, y_j) (Bińkowski et al., eq. 4).
     Kernel values have the precision of the features: rounding averages out, far below the standard error.
+    of_real: `within` of the real images, where the caller has it.
     Raises ValueError for fewer than 2 images on a side, different d, NaN or infinity, or too few images for subsets.
     """
     check_features(real, generated)
     n, m = len(real), len(generated)
     in_real, in_generated = subsets.of(n, m) if subsets else (None, None)
-    real_rows, _, of_real = _rows(real, real, in_real, in_real)
+    of_real = of_real or within(real, in_real)
     rows, squares, of_generated = _rows(generated, generated, in_generated, in_generated)
     sums, _, of_both = _rows(generated, real, in_generated, in_real, keep_diagonal=True)
     across = sums / n
-    value = float(real_rows.sum() / (n * (n - 1)) + rows.sum() / (m * (m - 1)) - 2 * across.mean())
+    value = float(of_real.total / (n * (n - 1)) + rows.sum() / (m * (m - 1)) - 2 * across.mean())
     spread = None
     if subsets:
         size = subsets.size
-        values = (of_real + of_generated) / (size * (size - 1)) - 2 * of_both / size**2
+        values = (of_real.subsets + of_generated) / (size * (size - 1)) - 2 * of_both / size**2
         spread = float(values.mean()), float(values.std(correction=0))
     return Kid(value, math.sqrt(_variance(rows, squares, across)), spread)
 

@@ -66,18 +66,22 @@ class _Points:
 
 def _points(first: Tensor, other: Tensor) -> tuple[_Points, _Points]:
     centre = mean_of(first).float()
-    return _Points(first, centre), _Points(other, centre)
+    points = _Points(first, centre)
+    return points, points if other is first else _Points(other, centre)
 
 
-def neighbours(real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS) -> tuple[Neighbours, ...]:
+def neighbours(
+    real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS, of_real: Tensor | None = None
+) -> tuple[Neighbours, ...]:
     """Precision, recall, density and coverage for each k, from float32 features (n_real, d) and (n_gen, d).
 
     Every decision is the one that float64 arithmetic takes. The figures depend on both sample sizes: compare only those
-    of equal sizes. Raises ValueError when a set has no k other points, d differs, or features hold NaN or infinity.
+    of equal sizes. of_real: `radii` of the real points, where the caller has them. Raises ValueError when a set has no
+    k other points, d differs, or features hold NaN or infinity.
     """
     check_features(real, generated, max(ks) + 1)
     x, y = _points(real, generated)
-    around_x, around_y = _radii(x, ks), _radii(y, ks)
+    around_x, around_y = _radii(x, ks) if of_real is None else of_real, _radii(y, ks)
     balls = torch.zeros(len(ks), len(y), dtype=torch.int64)  # how many real balls hold this generated point
     holding = torch.zeros(len(ks), len(x), dtype=torch.bool)  # this real ball holds a generated point
     held = torch.zeros(len(ks), len(x), dtype=torch.bool)  # this real point is in a generated ball
@@ -96,11 +100,13 @@ def neighbours(real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS) -> tup
     )
 
 
-def _radii(points: _Points, ks: tuple[int, ...]) -> Tensor:
-    """Squared distance of each point to its k-th nearest other point: float64 (len(ks), n), exact.
+def radii(features: Tensor, ks: tuple[int, ...] = KS) -> Tensor:
+    """Squared distance of each point (n, d) to its k-th nearest other point: float64 (len(ks), n), exact."""
+    return _radii(_points(features, features)[0], ks)
 
-    Each block of distances serves its rows and its columns, which halves the work.
-    """
+
+def _radii(points: _Points, ks: tuple[int, ...]) -> Tensor:
+    """As `radii`. Each block of distances serves its rows and its columns, which halves the work."""
     n = len(points)
     width = min(max(ks) + _SPARE, n - 1)
     best = torch.full((n, width), math.inf)
@@ -118,16 +124,18 @@ def _radii(points: _Points, ks: tuple[int, ...]) -> Tensor:
     return torch.stack([near[:, k - 1] for k in ks])
 
 
-def memorised(points: Tensor, train: Tensor) -> Tensor:
+def memorised(points: Tensor, train: Tensor, of_train: Tensor | None = None) -> Tensor:
     """Is each point nearer to a training point than that one's nearest training neighbour is, or a copy? bool (n,).
 
     What AuthPct counts the rest of (Alaa et al. 2022, sec. 4). Of new real images many are nearer too, and the more of
-    them the fewer training images there are: compare with their share. Raises ValueError as `neighbours`.
+    them the fewer training images there are: compare with their share. of_train: `radii(train, (1,))`, where the caller
+    has them. Raises ValueError as `neighbours`.
     """
     check_features(train, points)
     known, asked = _points(train, points)
     nearest, distances = _closest(asked, known)
-    return (distances < _radii(known, (1,))[0, nearest]) | (distances == 0)
+    around = _radii(known, (1,)) if of_train is None else of_train
+    return (distances < around[0, nearest]) | (distances == 0)
 
 
 def _closest(queries: _Points, points: _Points) -> tuple[Tensor, Tensor]:
