@@ -22,9 +22,12 @@ SHARD = 500
 """Images per file while sampling: what an interruption can cost at most."""
 
 
-def batch_size(device: torch.device) -> int:
-    """Images per network call; does not change the images (each has its own stream)."""
-    return 500 if device.type == "cuda" else 100
+def batch_size(device: torch.device, size: int) -> int:
+    """Images of that width per network call; does not change the images (each has its own stream).
+
+    On a CPU as measured (`ci/bench/sample.py`): 250 of 8 pixels; with larger ones a few are enough.
+    """
+    return 500 if device.type == "cuda" else min(250, max(10, 250 * 8**2 // size**2))
 
 
 def labels(images: int, num_classes: int) -> Tensor:
@@ -121,14 +124,14 @@ def make_shards(
     """
     y = labels(spec.images, num_classes)
     mine = shard_ranges(spec.images)[part::parts]
-    done, total = 0, sum(map(len, mine))
+    done, total, batch = 0, sum(map(len, mine)), batch_size(device, shape[-1])
     for shard in mine:
         path = shard_path(folder, shard)
         if not path.exists():
             made = []
-            for at in range(shard.start, shard.stop, batch_size(device)):
+            for at in range(shard.start, shard.stop, batch):
                 check()
-                index = range(at, min(at + batch_size(device), shard.stop))
+                index = range(at, min(at + batch, shard.stop))
                 before = done + at - shard.start
 
                 def stepped(step: int, before: int = before, size: int = len(index)) -> None:

@@ -255,6 +255,7 @@ class Scoring:
         of_train = kept(self.cache, "train", identity, contents, look_at_train)
         flags = memorised(fake.features, train.features, torch.from_numpy(of_train["radii"])).numpy()
         copies = np.isin(fake.digests, train.digests)
+        gaps_of = _gaps(fake, train, unseen, seed)
         result: dict[str, Figures] = {}
         for name, ids in self.scopes.items():
             value, se = _share(flags, fake.labels, ids)
@@ -265,7 +266,7 @@ class Scoring:
                 figures |= {"unseen": usual, "unseen_se": usual_se}
                 if value - usual > max(0.1, 3 * math.hypot(se, usual_se)):
                     figures["flag"] = "memorised"
-            if gaps := list(_gaps(fake, train, unseen, ids, seed)):
+            if gaps := [gaps_of[c] for c in ids if c in gaps_of]:
                 figures["gap"] = math.fsum(gap for gap, _ in gaps) / len(gaps)
                 figures["gap_se"] = math.sqrt(math.fsum(variance for _, variance in gaps)) / len(gaps)
             result[name] = figures
@@ -409,18 +410,20 @@ def _share(flags: NDArray[np.bool_], labels: NDArray[np.int64], classes: Iterabl
     return float(np.mean([p.mean() for p in parts])), math.sqrt(variance) / len(parts)
 
 
-def _gaps(fake: Side, train: Side, unseen: Side, classes: Iterable[int], seed: int) -> Iterator[tuple[float, float]]:
+def _gaps(fake: Side, train: Side, unseen: Side, seed: int) -> dict[int, tuple[float, float]]:
     """KID to unseen images less KID to training images, and its variance, of each class that has two of each.
 
     The variance is that of drawing the training and unseen images anew: few as they are, a gap by chance is theirs.
     """
-    for c in classes:
+    gaps = {}
+    for c in np.unique(fake.labels).tolist():
         y, seen, new = (side.of([c]).drawn(_CLASS_CAP, seed).features for side in (fake, train, unseen))
         if min(len(seen), len(new)) > 1:
             itself = within(y)
             # KID is symmetric; its error is that of the second set.
             to_new, to_seen = kid(y, new, of_real=itself), kid(y, seen, of_real=itself)
-            yield to_new.value - to_seen.value, to_new.se**2 + to_seen.se**2
+            gaps[c] = to_new.value - to_seen.value, to_new.se**2 + to_seen.se**2
+    return gaps
 
 
 def _name(metric: str, extractor: Extractor) -> str:

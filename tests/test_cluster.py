@@ -24,7 +24,11 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import Resources, stages
 from ltgen_bench.plan import Execution, Job, Request, plan
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")]
+pytestmark = [
+    pytest.mark.accidents,
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs /proc"),
+]
 
 SETTINGS = [
     *("net.channels=32,32", "net.layers=1", "net.dropout=0.1"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ltgen_bench.contract import NET
+from ltgen_bench.estimate import rough_flops
 from ltgen_bench.network import Dropout, build, flops_per_image, smallest_multiple
 from ltgen_bench.presets import PRESETS
 from ltgen_bench.spec import NetSpec
@@ -97,6 +98,14 @@ def test_flops_of_the_paper_network():
     attention = 5 * 2 * (2 * 256 * 256 * 256)
     spec = PRESETS["paper"].net
     assert flops_per_image(spec, size=32, channels=3, num_classes=10) == pytest.approx(12.1e9 + attention, rel=0.005)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (16, 3), (32, 3)])
+def test_flops_are_guessed_well_without_the_network(name, size, channels):
+    net = PRESETS[name].net
+    exact = flops_per_image(net, size=size, channels=channels, num_classes=10)
+    assert rough_flops(net, size) == pytest.approx(exact, rel=0.15)
 
 
 def test_smallest_multiple():

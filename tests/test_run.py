@@ -410,6 +410,7 @@ def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished,
 # Disturbed runs
 
 
+@pytest.mark.accidents
 def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(finished: Finished, runs: Path) -> None:
     job = job_of("cm+cbdm", runs)
     place = job.place
@@ -441,6 +442,7 @@ def test_a_corrupt_checkpoint_falls_back_to_the_one_before(finished: Finished, r
     assert_same_result(job, finished.job)
 
 
+@pytest.mark.accidents
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize(("accident", "code"), [("killed", -signal.SIGKILL), ("disk full", worker.FULL)])
 def test_an_accident_at_any_file_costs_at_most_that_file(
@@ -480,6 +482,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.accidents
 def test_a_full_disk_stops_the_runs_and_says_so(small_disk: Path, finished: Finished, cli: Cli) -> None:
     job = job_of("cm+cbdm", small_disk / "runs")
     ballast = small_disk / "ballast"
@@ -544,6 +547,7 @@ def command_of(job: Job) -> list[str]:
     return ["run", "--method", job.run.method, "--dataset", "digitslt", *OPTIONS, "--runs", str(runs)]
 
 
+@pytest.mark.accidents
 def test_a_run_stopped_in_every_way_ends_like_an_undisturbed_one(
     drive: Callable[[Job], Driver], plugins: Path, runs: Path, more_runs: Path, cli: Cli
 ) -> None:

@@ -123,7 +123,7 @@ def test_pixels_are_rounded_not_cut():
 def shards(net, tmp_path, monkeypatch):
     """Makes a set of 60 images in files of 20, or a part of it; the images, if all are made."""
     monkeypatch.setattr("ltgen_bench.sampler.SHARD", 20)
-    monkeypatch.setattr("ltgen_bench.sampler.batch_size", lambda device: 10)
+    monkeypatch.setattr("ltgen_bench.sampler.batch_size", lambda device, size: 10)
     spec = SampleSpec(images=60, steps=2)
     options = {"num_classes": 10, "shape": SHAPE, "seed": 3, "device": CPU, "bf16": False, "noise_prior": None}
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from ltgen_bench import scorer
 from ltgen_bench.dataset import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.features import Extractor, extractor, features_of
@@ -104,8 +105,29 @@ def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_pa
     assert score(held_out, real, GROUPS, fake_extractor(), cache=tmp_path) == scores
     kept = sorted(file.name.split("-")[0] for file in tmp_path.iterdir())
     assert kept == ["fake", "fake", "reference"]
-    next(tmp_path.glob("ceiling-*")).write_text("{")  # damaged
+    next(tmp_path.glob("reference-*")).write_text("{")  # damaged
     assert score(held_out, real, GROUPS, fake_extractor(), cache=tmp_path) == scores
+
+
+def test_what_depends_on_real_images_alone_is_found_once(
+    halves: tuple[Images, Images], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, held_out = halves
+    train = real[np.arange(0, len(real), 3)]
+    models = [Images(held_out.pixels // scale, held_out.labels) for scale in (1, 2)]
+    alone = [score(model, real, GROUPS, fake_extractor(16), train=train) for model in models]
+    looks = []
+    for module, name in ((scorer, "radii"), (scorer, "within")):
+        real_one = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, f=real_one, **kw: looks.append(f.__name__) or f(*args, **kw))
+    for model, expected in zip(models, alone, strict=True):
+        before = len(looks)
+        assert score(model, real, GROUPS, fake_extractor(16), train=train, cache=tmp_path) == expected
+    assert looks.count("radii") == 5  # four scopes of the reference, and the training images
+    assert len(looks) - before == 10  # of generated images alone: one class after the other
+    assert {file.name.split("-")[0] for file in tmp_path.iterdir()} == {"fake", "reference", "train"}
+    other = score(models[0], real, GROUPS, fake_extractor(16), train=train, cache=tmp_path, seed=1)
+    assert other == score(models[0], real, GROUPS, fake_extractor(16), train=train, seed=1)
 
 
 def test_figures_are_those_of_the_metrics(halves: tuple[Images, Images]) -> None:

@@ -67,8 +67,9 @@ def bare_calls(task: Task, net: Denoiser, images: int, steps: int) -> Job:
     return job
 
 
-def passes_table(name: str, images: int, steps: int, rounds: int) -> Iterator[str]:
+def passes_table(name: str, steps: int, rounds: int) -> Iterator[str]:
     task = TASKS[name]
+    images = batch_size(DEVICE, task.size)
     plain, cm = (task.trainer(method) for method in ("ddpm", "cm"))
     cm.train_step()
     net, folded = plain.trained_net(), cm.trained_net()
@@ -126,8 +127,9 @@ def batch_table(name: str, batches: list[int], rounds: int) -> Iterator[str]:
     milliseconds = {(n, c): 1000 * statistics.median(seconds[f"{n} {c}"]) / (n * steps) for n, c in cells}
     best = min(milliseconds, key=lambda cell: milliseconds[cell])
     yield f"## Images per call and threads, `{name}` network\n"
-    yield f"Milliseconds for one step of one image, guided; {rounds} rounds. The sampler takes {batch_size(DEVICE)}"
-    yield f"images per call; the best here is {best[0]} with {best[1]} thread(s).\n"
+    ours = batch_size(DEVICE, task.size)
+    yield f"Milliseconds for one step of one image, guided; {rounds} rounds. The sampler takes {ours} images per call;"
+    yield f"the best here is {best[0]} with {best[1]} thread(s).\n"
     yield "| images | " + " | ".join(f"{c} thread(s)" for c in threads) + " |"
     yield "|---" * (1 + len(threads)) + "|"
     for n in batches:
@@ -141,8 +143,8 @@ def report(quick: bool) -> Iterator[str]:
     yield "Written by `python ci/bench/sample.py --write leaderboards/bench-sample`: all passes take turns in one"
     yield "process; medians over rounds, ratios are medians of the ratios within a round ± their standard error.\n"
     yield machine("accelerate", "denoising-diffusion-pytorch") + "\n"
-    yield from passes_table("mini", 500 if cuda else 100, 10, 2 if quick else 15)
-    yield from passes_table("cifar", 500 if cuda else 4, 5, 1 if quick else 7)
+    yield from passes_table("mini", 10, 2 if quick else 15)
+    yield from passes_table("cifar", 5 if cuda else 2, 1 if quick else 5)
     few = quick and not cuda
     yield from batch_table("mini", [10, 50] if few else [10, 25, 50, 100, 250, 500], 2 if quick else 7)
     yield from batch_table("cifar", [1, 2] if few else [100, 250, 500] if cuda else [2, 5, 10, 25], 1 if quick else 3)

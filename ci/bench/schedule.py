@@ -13,7 +13,6 @@ import dataclasses
 import io
 import json
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
-import torch
+from common import machine
 
 import ltgen_bench
 from ltgen_bench.cluster import Cluster
@@ -241,8 +240,7 @@ def main() -> None:
     lines = [
         "# What scheduling costs\n",
         "Written by `python ci/bench/schedule.py`.\n",
-        f"{platform.processor() or platform.machine()}, {CORES} cores; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, ray {ray.__version__}.\n",
+        machine("ray") + "\n",
     ]
     print("\n".join(lines))
     for name in options.parts or PARTS:

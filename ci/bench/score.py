@@ -13,11 +13,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import importlib.metadata
 import io
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -384,17 +381,6 @@ def growth(path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def machine() -> str:
-    cpu = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    names = ("torch", "numpy", "scipy", "clean-fid", "torch-fidelity", "prdc", "scikit-learn")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    threads = torch.get_num_threads()
-    return f"{cpu}, {os.cpu_count()} cores, {threads} threads; Python {platform.python_version()}, {versions}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -404,6 +390,8 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(*json.loads(options.measure))))
         return
+    from common import machine  # not in the processes that are measured
+
     table = [
         "# What the scorer costs",
         "",
@@ -411,7 +399,7 @@ def main() -> None:
         f"{options.rounds} rounds, each call in a process of its own. Ratio: their time over ours, median. "
         "Memory: what the call adds to the process at its peak. Difference: largest relative one between the results.",
         "",
-        f"{machine()}.",
+        machine("numpy", "scipy", "clean-fid", "torch-fidelity", "prdc", "scikit-learn"),
         "",
         "| task | by | time | memory | ratio | difference |",
         "|---|---|---|---|---|---|",

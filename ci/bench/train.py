@@ -265,9 +265,12 @@ def _plot(path: Path, found: dict[str, dict[str, list[tuple[int, float, float]]]
         if max(x) > 6:
             axis.set_xscale("log", base=2)
         axis.set_xticks(x, [str(v) for v in x])
-        axis.set(xlabel=label, ylabel="images/s (solid)", ylim=(0, None))
-        of_memory.set(ylabel="peak MB (dashed)", ylim=(0, None))
-        axis.legend(fontsize=8)
+        axis.set(xlabel=label, ylabel="images/s (solid)")
+        of_memory.set(
+            ylabel="peak MB (dashed)", ylim=(0, 1.25 * max(m for points in lines.values() for *_, m in points))
+        )
+        axis.set_ylim(0, 1.25 * max(rate for points in lines.values() for _, rate, _ in points))
+        axis.legend(fontsize=8, loc="upper center", ncols=2)
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 
