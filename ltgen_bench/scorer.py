@@ -26,7 +26,7 @@ from ltgen_bench.metrics.frechet import Frechet, Moments, Pair, frechet, princip
 from ltgen_bench.metrics.inception_score import SPLITS, inception_scores
 from ltgen_bench.metrics.kernel import Subsets, Within, kid, within
 from ltgen_bench.metrics.neighbours import KS, memorised, neighbours, radii
-from ltgen_bench.sides import Figures, Side, Sides, canonical, read
+from ltgen_bench.sides import Figures, Side, Sides, read
 
 SCORE_VERSION = 1
 """Raised whenever a figure changes for the same images; figures of different versions are never compared."""
@@ -94,11 +94,11 @@ class Scoring:
         progress: Progress | None = None,
     ) -> None:
         check(generated, reference, groups)
-        self.generated, self.groups, self.extractor, self.cache = generated, groups, extractor, cache
+        self.groups, self.extractor, self.cache = groups, extractor, cache
         given = [images for images in (reference, generated, train, test) if images is not None]
         sets = iter(read(given, extractor, cache, progress))
-        real, fake = next(sets), next(sets)
-        self.train, test_side = (None if images is None else next(sets) for images in (train, test))
+        (real, _), (fake, self.order) = next(sets), next(sets)
+        self.train, test_side = (None if images is None else next(sets)[0] for images in (train, test))
         self.sides = Sides(real.balanced(seed), fake, seed)
         if self.train is not None:
             self.unseen = test_side or real[~np.isin(real.digests, self.train.digests)]
@@ -118,7 +118,7 @@ class Scoring:
         rank) or n < 4 d, and memorised images.
         """
         scores: Scores = {}
-        for metric, group, figures in (*self._figures(), *_label_figures(self.sides, self.groups)):
+        for metric, group, figures in (*self._figures(), *self._label_figures()):
             scores.setdefault(_name(metric, self.extractor), {})[group] = figures
         scores["duplicates"] = {name: _duplicates(part.generated) for name, part in self.parts.items()}
         if self.train is not None:
@@ -137,9 +137,8 @@ class Scoring:
             for c in sorted(ids):
                 value, within_group = pulls[:, fake.labels == c].mean(1).tolist()
                 classes[str(c)] = {"value": value, "within_group": within_group, **part.of([c]).counts}
-        order, _ = canonical(self.generated)
         ordered = np.empty_like(pulls)
-        ordered[:, order] = pulls
+        ordered[:, self.order] = pulls
         return Attribution(ordered[0], ordered[1], {_name("class-pull", self.extractor): classes})
 
     def _figures(self) -> Iterator[tuple[str, str, Figures]]:
@@ -217,6 +216,9 @@ class Scoring:
         if whole is None and arrays:
             whole = reduce(add, (_moments(arrays, name) for name in self._with_moments))
         arrays["axes"] = principal_axes(self.sides.real.features, _AXES, whole).numpy()
+        if for_judge := _halves(self.sides.real, self.sides.seed):
+            judge = _fit(for_judge[0], np.unique(self.sides.real.labels))
+            arrays |= {"judge/weights": judge.weights.numpy(), "judge/bias": judge.bias.numpy()}
         halves = self.sides.halves(_NEIGHBOURS_CAP)
         for name, ids in self.scopes.items():
             arrays[f"radii/{name}"] = radii(self.drawn.of(ids).real.features).numpy()
@@ -233,6 +235,41 @@ class Scoring:
             of_real = within(self.sides.of([c]).capped(_CLASS_CAP).real.features)
             arrays |= {f"kernel/{c}": np.array(of_real.total), f"subsets/{c}": of_real.subsets.numpy()}
         return arrays
+
+    def _label_figures(self) -> Iterator[tuple[str, str, Figures]]:
+        """How well the images show their classes, by a classifier fitted to one half of the real images.
+
+        accuracy: share of generated images it takes for what they should be; IS-domain: Inception Score from its
+        logits; CAS: share of the real images of the other half that a classifier fitted to generated images takes for
+        what they are (Ravuri and Vinyals 2019). ceiling: the same share by one fitted to as many real images.
+        """
+        real, fake, seed = self.sides.real, self.sides.generated, self.sides.seed
+        if (halves := _halves(real, seed)) is None:
+            return
+        seen, new = halves
+        ids, n = np.unique(real.labels), len(seen) // len(np.unique(real.labels))
+        pupil = fake.drawn(n, seed)
+        judge = Classifier(*(torch.from_numpy(self._of_reference[f"judge/{part}"]) for part in ("weights", "bias")))
+        taught = _fit(pupil, ids)
+        teacher = judge if len(pupil) == len(seen) else _fit(seen.drawn(len(pupil) // len(ids), seed), ids)
+        truth = _places(new, ids)
+        of_new, of_fake = judge.logits(new.features), judge.logits(fake.features)
+        of_fake *= calibration(of_new, truth)
+        right = (of_fake.argmax(1) == _places(fake, ids)).numpy()
+        by_judge, by_teacher, by_taught = (
+            (logits.argmax(1) == truth).numpy()
+            for logits in (of_new, teacher.logits(new.features), taught.logits(new.features))
+        )
+        for name, classes in self.scopes.items():
+            value, se = _share(right, fake.labels, classes)
+            best = _share(by_judge, new.labels, classes)[0]
+            yield "accuracy", name, {"value": value, "se": se, "ceiling": best, **self.parts[name].counts}
+            value, se = _share(by_taught, new.labels, classes)
+            best = _share(by_teacher, new.labels, classes)[0]
+            counts = Sides(new, pupil, seed).of(classes).counts
+            yield "CAS", name, {"value": value, "se": se, "ceiling": best, **counts}
+        for name, figures in _inception_scores(of_fake, self.sides, self.scopes):
+            yield "IS-domain", name, figures
 
     def _memorisation(self, train: Side) -> dict[str, Figures]:
         """Share of memorised images, beside the share among real images that were not trained on (see `memorised`).
@@ -352,41 +389,10 @@ def _neighbours(sides: Sides, of_real: Tensor, ceiling: list[float]) -> dict[str
     return result
 
 
-def _label_figures(sides: Sides, groups: Groups) -> Iterator[tuple[str, str, Figures]]:
-    """How well the images show their classes, by a classifier fitted to one half of the real images.
-
-    accuracy: share of generated images it takes for what they should be; IS-domain: Inception Score from its logits;
-    CAS: share of the real images of the other half that a classifier fitted to generated images takes for what they are
-    (Ravuri and Vinyals 2019). ceiling: the same share by a classifier fitted to as many real images.
-    """
-    real, fake, seed = sides.real, sides.generated, sides.seed
-    ids = np.unique(real.labels)
-    n = min(len(real) // 2, _NEIGHBOURS_CAP) // len(ids)
-    if n < 2:
-        return
-    seen, new = real.drawn(n, seed), real.drawn(n, seed, skip=n)
-    pupil = fake.drawn(n, seed)
-    judge, taught = _fit(seen, ids), _fit(pupil, ids)
-    teacher = judge if len(pupil) == len(seen) else _fit(seen.drawn(len(pupil) // len(ids), seed), ids)
-    truth = _places(new, ids)
-    of_new, of_fake = judge.logits(new.features), judge.logits(fake.features)
-    of_fake *= calibration(of_new, truth)
-    right = (of_fake.argmax(1) == _places(fake, ids)).numpy()
-    by_judge, by_teacher, by_taught = (
-        (logits.argmax(1) == truth).numpy()
-        for logits in (of_new, teacher.logits(new.features), taught.logits(new.features))
-    )
-    for name, classes in _scopes(groups):
-        part = sides.of(classes)
-        value, se = _share(right, fake.labels, classes)
-        best = _share(by_judge, new.labels, classes)[0]
-        yield "accuracy", name, {"value": value, "se": se, "ceiling": best, **part.counts}
-        value, se = _share(by_taught, new.labels, classes)
-        best = _share(by_teacher, new.labels, classes)[0]
-        counts = Sides(new, pupil, seed).of(classes).counts
-        yield "CAS", name, {"value": value, "se": se, "ceiling": best, **counts}
-    for name, figures in _inception_scores(of_fake, sides, dict(_scopes(groups))):
-        yield "IS-domain", name, figures
+def _halves(real: Side, seed: int) -> tuple[Side, Side] | None:
+    """Real images for a classifier to be fitted to, and as many for it to be judged by; None where they are too few."""
+    n = min(len(real) // 2, _NEIGHBOURS_CAP) // len(np.unique(real.labels))
+    return (real.drawn(n, seed), real.drawn(n, seed, skip=n)) if n > 1 else None
 
 
 def _fit(side: Side, ids: NDArray[np.int64]) -> Classifier:

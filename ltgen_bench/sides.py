@@ -19,8 +19,13 @@ Figures = dict[str, float | int | str]
 """What is known of one metric of one group: value, se, n_real, ..."""
 
 
-def read(sets: Sequence[Images], extractor: Extractor, cache: Path | None, progress: Progress | None) -> list[Side]:
-    """Features of all sets, each in canonical order. Arguments as in `score`; progress counts the images of all."""
+def read(
+    sets: Sequence[Images], extractor: Extractor, cache: Path | None, progress: Progress | None
+) -> list[tuple[Side, NDArray[np.int64]]]:
+    """Features of all sets, each in canonical order, and that order.
+
+    Arguments as in `scorer.Scoring`; progress counts the images of all.
+    """
     total, before, result = sum(map(len, sets)), 0, []
     for images in sets:
         order, digests = canonical(images)
@@ -28,7 +33,7 @@ def read(sets: Sequence[Images], extractor: Extractor, cache: Path | None, progr
         got = features_of(images[order], extractor, cache, report)
         before += len(images)
         features, logits = torch.from_numpy(got.features), torch.from_numpy(got.logits)
-        result.append(Side(features, logits, got.labels, digests))
+        result.append((Side(features, logits, got.labels, digests), order))
     return result
 
 

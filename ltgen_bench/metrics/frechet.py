@@ -12,7 +12,7 @@ from torch import Tensor
 from ltgen_bench.metrics import check_features, mean_of
 
 # Rows and columns of one float64 block: large enough for the matrix product, small beside n x d.
-_ROWS, _COLUMNS = 2500, 512
+_ROWS, _COLUMNS = 1000, 512
 _SPREAD = 2500  # images that the standard error is estimated from, good to 2 %
 
 
