@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ltgen_bench.images import Images
 from ltgen_bench.network import Denoiser, build, flops_per_image
 from ltgen_bench.plan import describe, parse_methods
 from ltgen_bench.presets import PRESETS
+from ltgen_bench.process import environment
 from ltgen_bench.spec import DiffusionSpec, NetSpec, RunSpec, TrainSpec
 from ltgen_bench.trainer import Trainer
 
@@ -88,6 +90,13 @@ TASKS = {
     "mini": Task(PRESETS["mini"].net, 8, 1, 64),
     "cifar": Task(PRESETS["paper"].net, 32, 3, 64 if DEVICE.type == "cuda" else 16),
 }
+
+
+def as_a_worker() -> None:
+    """Start this script again in the environment that the suite gives its workers, peers and all."""
+    wanted = environment()
+    if wanted != dict(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
 
 
 def wait() -> None:

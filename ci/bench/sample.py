@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from common import DEVICE, PRECISION, TASKS, Job, Task, machine, ratio, side_by_side
+from common import DEVICE, PRECISION, TASKS, Job, Task, as_a_worker, machine, ratio, side_by_side
 from torch import Tensor
 
 from ltgen_bench.network import Denoiser
@@ -141,7 +141,7 @@ def report(quick: bool) -> Iterator[str]:
     cuda = DEVICE.type == "cuda"
     yield "# What sampling costs\n"
     yield "Written by `python ci/bench/sample.py --write leaderboards/bench-sample`: all passes take turns in one"
-    yield "process; medians over rounds, ratios are medians of the ratios within a round ± their standard error.\n"
+    yield "process, in the environment that the suite gives its workers; medians over rounds, ratios are medians of the ratios within a round ± their standard error.\n"
     yield machine("accelerate", "denoising-diffusion-pytorch") + "\n"
     yield from passes_table("mini", 10, 2 if quick else 15)
     yield from passes_table("cifar", 5 if cuda else 2, 1 if quick else 5)
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds: shows that everything works")
     parser.add_argument("--write", type=Path, help="path of the table, without suffix")
     options = parser.parse_args()
+    as_a_worker()
     lines = []
     for line in report(options.quick):
         print(line, flush=True)
