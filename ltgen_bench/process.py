@@ -38,8 +38,8 @@ def environment(threads: int | None = None) -> dict[str, str]:
 
     OpenMP's threads sleep after a short wait, unless the user has chosen otherwise. A long one, libgomp's way, makes
     a small training step several times slower when anything else runs on the machine; none makes it two thirds slower
-    when nothing does (`ci/bench/README.md`). glibc keeps freed memory, up to the largest: to get it from the system anew
-    for each activation costs sampling a quarter of its time.
+    when nothing does (`ci/bench/README.md`). And glibc keeps freed memory: to get it from the system anew for each
+    activation costs sampling a quarter of its time.
     """
     chosen = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     waiting = {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}

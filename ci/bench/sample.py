@@ -141,7 +141,8 @@ def report(quick: bool) -> Iterator[str]:
     cuda = DEVICE.type == "cuda"
     yield "# What sampling costs\n"
     yield "Written by `python ci/bench/sample.py --write leaderboards/bench-sample`: all passes take turns in one"
-    yield "process, in the environment that the suite gives its workers; medians over rounds, ratios are medians of the ratios within a round ± their standard error.\n"
+    yield "process, in the environment that the suite gives its workers; medians over rounds, ratios are medians of the"
+    yield "ratios within a round ± their standard error.\n"
     yield machine("accelerate", "denoising-diffusion-pytorch") + "\n"
     yield from passes_table("mini", 10, 2 if quick else 15)
     yield from passes_table("cifar", 5 if cuda else 2, 1 if quick else 5)
