@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,13 @@ def jobs_of(runs: Path, method: str = "slow", seeds: Sequence[int] = SEEDS) -> l
 
 @pytest.fixture(scope="module")
 def undisturbed(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
-    """The runs, done one after another without Ray and without any trouble."""
+    """The runs, done without Ray and without any trouble."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LTGEN_PLUGINS", str(plugins.parent))
         jobs = jobs_of(tmp_path_factory.mktemp("undisturbed"), seeds=THREE)
-        for job in jobs:
-            assert launch.supervise(job, "test", 1) == worker.DONE, job.place.log.read_text()
+        with ThreadPoolExecutor(2) as pool:
+            codes = list(pool.map(lambda job: launch.supervise(job, "test", 1), jobs))
+        assert codes == [worker.DONE] * 3, [job.place.log.read_text() for job in jobs]
     return jobs
 
 
@@ -174,6 +176,7 @@ def processes(word: str) -> list[int]:
 # Each test leaves the cluster as it was; the one that loses a machine is last.
 
 
+@pytest.mark.xdist_group("cluster")
 def test_each_run_has_a_gpu_of_its_own(cluster: Any, tmp_path: Path, undisturbed: list[Job]) -> None:
     options = ("--address", cluster.address, "--gpus-per-run", "1", "--cpus-per-run", "1")
     code, out = Command(tmp_path / "runs", *options).end()
@@ -187,6 +190,7 @@ def test_each_run_has_a_gpu_of_its_own(cluster: Any, tmp_path: Path, undisturbed
     assert_same(jobs, undisturbed)
 
 
+@pytest.mark.xdist_group("cluster")
 def test_what_never_fits_is_refused_at_once(cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no machine has the 2 GPU and 1 CPU that each run asks for"):
         Cluster(Resources(2, 1), cluster.address).__enter__()
@@ -198,6 +202,7 @@ def test_what_never_fits_is_refused_at_once(cluster: Any, tmp_path: Path) -> Non
         assert ray.slots == 1
 
 
+@pytest.mark.xdist_group("cluster")
 def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -208,6 +213,7 @@ def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in got[1]
 
 
+@pytest.mark.xdist_group("cluster")
 def test_sampling_is_shared_by_all_that_is_there(
     cluster: Any, tmp_path: Path, undisturbed: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +236,7 @@ def test_sampling_is_shared_by_all_that_is_there(
     assert_same([job], undisturbed[:1])
 
 
+@pytest.mark.xdist_group("cluster")
 def test_two_drivers_at_once_train_nothing_twice(
     cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]
 ) -> None:
@@ -247,6 +254,7 @@ def test_two_drivers_at_once_train_nothing_twice(
         assert job.place.log.read_text().count("trained in ") == 1
 
 
+@pytest.mark.xdist_group("cluster")
 def test_a_lost_ray_worker_costs_nothing(cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]) -> None:
     (plugins / "slowly").touch()
     jobs = jobs_of(tmp_path / "runs")
@@ -265,6 +273,7 @@ def test_a_lost_ray_worker_costs_nothing(cluster: Any, plugins: Path, tmp_path: 
     assert_same(jobs, undisturbed)
 
 
+@pytest.mark.xdist_group("ray of their own")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_driver_leaves_checkpoints_and_no_process(
     plugins: Path, tmp_path: Path, undisturbed: list[Job], number: signal.Signals
@@ -294,9 +303,8 @@ def test_a_stopped_driver_leaves_checkpoints_and_no_process(
         assert_same(jobs, undisturbed)
 
 
-def test_a_failed_run_is_not_tried_again_and_stops_no_other(
-    cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]
-) -> None:
+@pytest.mark.xdist_group("cluster")
+def test_a_failed_run_is_not_tried_again_and_stops_no_other(cluster: Any, plugins: Path, tmp_path: Path) -> None:
     (plugins / "boom.py").write_text(
         "from ltgen_bench.method import Method\n\n\nclass Boom(Method):\n    name = 'boom'\n\n"
         "    def losses(self, step, task):\n        if step.seed == 1:\n            raise ValueError('no luck')\n"
@@ -312,6 +320,7 @@ def test_a_failed_run_is_not_tried_again_and_stops_no_other(
     assert jobs[1].place.log.read_text().count("process ") == 1
 
 
+@pytest.mark.xdist_group("cluster")
 def test_a_lost_machine_costs_nothing(cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]) -> None:
     (plugins / "slowly").touch()
     jobs = jobs_of(tmp_path / "runs", seeds=THREE)
