@@ -77,17 +77,18 @@ class Launcher(Protocol):
 
 
 def stages(job: Job, processes: int = 1, workers: int = 1) -> list[list[Job]]:
-    """The chain of a run, as jobs that can be done at once, one group after the other.
+    """What is left of the chain of a run, as jobs that can be done at once, one group after the other.
 
     processes: that share the training; workers: that can share the sampling.
     """
-    parts = min(workers, math.ceil(job.eval.sample.images / PART))
-    if processes == parts == 1:
-        return [[job]]
-    train = [dataclasses.replace(job, stage=Stage("train", processes=processes))]
+    spec = job.eval.sample
+    parts = 1 if job.place.samples(spec).exists() else min(workers, math.ceil(spec.images / PART))
     shards = (
         [dataclasses.replace(job, stage=Stage("sample", part, parts)) for part in range(parts)] if parts > 1 else []
     )
+    train = [dataclasses.replace(job, stage=Stage("train", processes=processes))] if processes > 1 or shards else []
+    if job.place.model.exists():
+        train = []
     return [group for group in (train, shards, [job]) if group]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ import pytest
 
 import ltgen_bench
 import ltgen_bench.methods
-from ltgen_bench import launch, worker
+from ltgen_bench import launch
 from ltgen_bench.cluster import Cluster
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import Resources, stages
 from ltgen_bench.plan import Execution, Job, Request, plan
+from ltgen_bench.worker import Worker
 
 pytestmark = [
     pytest.mark.accidents,
-    pytest.mark.xdist_group("ray"),
     pytest.mark.skipif(sys.platform != "linux", reason="needs /proc"),
 ]
 
@@ -38,7 +38,7 @@ SETTINGS = [
 ]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
 OPTIONS += ["--features", "efflite0@32", "--device", "cpu", "--checkpoint-every", "0.1"]
-SEEDS, THREE = (0, 1), (0, 1, 2)
+SEEDS = (0, 1)
 WEIGHTS = "model/diffusion_pytorch_model.safetensors"
 
 SLOW = '''
@@ -49,13 +49,14 @@ from ltgen_bench.method import Method
 
 
 class Slow(Method):
-    """A fifth of a second per step, from step 10 on, while the file `slowly` lies beside this one."""
+    """A second per step, from step 10 on, while the file `slowly` lies beside this one."""
 
     name = "slow"
 
     def losses(self, step, task):
-        if step.index >= 10 and Path(__file__).with_name("slowly").exists():
-            time.sleep(0.2)
+        until = time.monotonic() + 1
+        while step.index >= 10 and Path(__file__).with_name("slowly").exists() and time.monotonic() < until:
+            time.sleep(0.05)
         return {}
 '''
 
@@ -80,39 +81,36 @@ def environment(plugins: Path, plain_environment: None, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def cluster(plugins: Path) -> Iterator[Any]:
-    """Two machines of one GPU and one core, to Ray's knowledge."""
+    """Two machines of one core, to Ray's knowledge, one of them with two GPUs."""
     from ray.cluster_utils import Cluster as Machines
 
     os.environ["LTGEN_PLUGINS"] = str(plugins.parent)  # for the workers of the machines
     quiet = {"include_dashboard": False}
-    machines = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, **quiet})
-    machines.add_node(num_cpus=1, num_gpus=1)
+    machines = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 2, **quiet})
+    machines.add_node(num_cpus=1, num_gpus=0)
     machines.wait_for_nodes()
     yield machines
     del os.environ["LTGEN_PLUGINS"]
     machines.shutdown()
 
 
-def jobs_of(runs: Path, method: str = "slow", seeds: Sequence[int] = SEEDS) -> list[Job]:
+def jobs_of(runs: Path, method: str = "slow") -> list[Job]:
     cpu = Execution("cpu", checkpoint_seconds=0.1)
-    request = Request([method], ["digitslt"], seeds, settings=SETTINGS, features="efflite0@32", execution=cpu)
+    request = Request([method], ["digitslt"], SEEDS, settings=SETTINGS, features="efflite0@32", execution=cpu)
     return plan(request, runs)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
-    """The runs, done without Ray and without any trouble."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LTGEN_PLUGINS", str(plugins.parent))
-        jobs = jobs_of(tmp_path_factory.mktemp("undisturbed"), seeds=THREE)
-        with ThreadPoolExecutor(2) as pool:
-            codes = list(pool.map(lambda job: launch.supervise(job, "test", 1), jobs))
-        assert codes == [worker.DONE] * 3, [job.place.log.read_text() for job in jobs]
+    """The runs, done in this process without any trouble."""
+    jobs = jobs_of(tmp_path_factory.mktemp("undisturbed"))
+    for job in jobs:
+        Worker(job).run()
     return jobs
 
 
 def assert_same(jobs: list[Job], undisturbed: list[Job]) -> None:
-    for job, other in zip(jobs, undisturbed[: len(jobs)], strict=True):
+    for job, other in zip(jobs, undisturbed, strict=True):
         assert (job.place.path / WEIGHTS).read_bytes() == (other.place.path / WEIGHTS).read_bytes()
         mine, theirs = (j.place.record(j.eval.eval_id) for j in (job, other))
         assert mine is not None
@@ -123,9 +121,9 @@ def assert_same(jobs: list[Job], undisturbed: list[Job]) -> None:
 class Command:
     """`ltgen-bench run` in a process of its own."""
 
-    def __init__(self, runs: Path, *options: str, method: str = "slow", seeds: Sequence[int] = SEEDS) -> None:
+    def __init__(self, runs: Path, *options: str, method: str = "slow") -> None:
         self.output = runs.with_name(f"output-{time.monotonic_ns()}.txt")
-        words = ["run", "--method", method, "--dataset", "digitslt", "--seeds", ",".join(map(str, seeds))]
+        words = ["run", "--method", method, "--dataset", "digitslt", "--seeds", ",".join(map(str, SEEDS))]
         words += [*OPTIONS, "--runs", str(runs)]
         root = str(Path(ltgen_bench.__file__).parent.parent)
         with self.output.open("w") as out:
@@ -149,14 +147,24 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 180) -> 
         time.sleep(0.05)
 
 
-def training(jobs: list[Job]) -> list[Job]:
-    """The jobs that are past step 10 of their training now."""
+def training(jobs: list[Job], since: float = 0) -> list[Job]:
+    """The jobs that are past step 10 of their training now, by what they have said since then."""
     found = []
     for job in jobs:
         progress = job.place.progress()
-        if job.place.owner() and progress.get("stage") == "training" and progress["done"] >= 10:
+        if (
+            job.place.owner()
+            and progress.get("stage") == "training"
+            and progress["done"] >= 10
+            and progress["time"] > since
+        ):
             found.append(job)
     return found
+
+
+def gpus_of(job: Job) -> list[str]:
+    """The GPU of each worker that the job has had."""
+    return re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", job.place.log.read_text())
 
 
 def processes(word: str) -> list[int]:
@@ -177,32 +185,19 @@ def processes(word: str) -> list[int]:
 
 
 @pytest.mark.xdist_group("cluster")
-def test_each_run_has_a_gpu_of_its_own(cluster: Any, tmp_path: Path, undisturbed: list[Job]) -> None:
-    options = ("--address", cluster.address, "--gpus-per-run", "1", "--cpus-per-run", "1")
-    code, out = Command(tmp_path / "runs", *options).end()
-    assert code == 0, out
-    jobs = jobs_of(tmp_path / "runs")
-    gpus = [re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", job.place.log.read_text()) for job in jobs]
-    assert all(len(seen) == 1 and seen[0] in {"0", "1"} for seen in gpus)
-    assert len(re.findall(r"^\[\d/2\] digitslt slow seed \d: /", out, re.MULTILINE)) == 2
-    assert len(re.findall(r"(?:: |  )done$", out, re.MULTILINE)) == 2
-    assert "2 done, 0 not" in out
-    assert_same(jobs, undisturbed)
-
-
-@pytest.mark.xdist_group("cluster")
 def test_what_never_fits_is_refused_at_once(cluster: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no machine has the 2 GPU and 1 CPU that each run asks for"):
-        Cluster(Resources(2, 1), cluster.address).__enter__()
-    with pytest.raises(UsageError, match=r"no machine has the 0\.5 GPU and 8 CPU .* the largest has 1 GPU and 1 CPU"):
+    with pytest.raises(UsageError, match=r"no machine has the 3 GPU and 1 CPU that each run asks for"):
+        Cluster(Resources(3, 1), cluster.address).__enter__()
+    with pytest.raises(UsageError, match=r"no machine has the 0\.5 GPU and 8 CPU .* the largest has 2 GPU and 1 CPU"):
         Cluster(Resources(0.5, 8), cluster.address).__enter__()
     with Cluster(Resources(0.5, 0.5), cluster.address) as ray:
-        assert ray.slots == 4
-    with Cluster(Resources(1, 1), cluster.address, max_parallel=1) as ray:
+        assert ray.slots == 2
+    with Cluster(Resources(0, 1), cluster.address) as ray:
+        assert ray.slots == 2
+    with Cluster(Resources(0, 1), cluster.address, max_parallel=1) as ray:
         assert ray.slots == 1
 
 
-@pytest.mark.xdist_group("cluster")
 def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -220,46 +215,39 @@ def test_sampling_is_shared_by_all_that_is_there(
     monkeypatch.setattr(launch, "PART", 60)
     monkeypatch.setattr("ltgen_bench.sampler.SHARD", 60)
     job = jobs_of(tmp_path / "runs")[0]
-    assert [len(group) for group in stages(job, workers=2)] == [1, 2, 1]
+
+    def left() -> list[int]:
+        return [len(group) for group in stages(job, workers=2)]
+
+    assert left() == [1, 2, 1]
+    shutil.copytree(undisturbed[0].place.model, job.place.model)
+    assert left() == [2, 1]
 
     class Quiet:
         def started(self, job: Job) -> None: ...
         def progress(self, job: Job, progress: Any) -> None: ...
         def ended(self, job: Job, outcome: str, reason: str) -> None: ...
 
-    with Cluster(Resources(1, 1), cluster.address) as ray:
+    with Cluster(Resources(0, 1), cluster.address) as ray:
         assert ray([job], Quiet()) == {"done": 1}
     log = job.place.log.read_text()
     assert "part 1 of 2 of the samples" in log
     assert "part 2 of 2 of the samples" in log
+    assert left() == [1]  # for other scores the same images serve
     assert not job.place.shards(job.eval.sample).exists()
     assert_same([job], undisturbed[:1])
 
 
 @pytest.mark.xdist_group("cluster")
-def test_two_drivers_at_once_train_nothing_twice(
+def test_each_run_has_a_gpu_and_a_lost_ray_worker_costs_nothing(
     cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]
 ) -> None:
     (plugins / "slowly").touch()
     jobs = jobs_of(tmp_path / "runs")
-    options = ("--address", cluster.address)
-    first = Command(tmp_path / "runs", *options)
+    command = Command(tmp_path / "runs", "--address", cluster.address, "--gpus-per-run", "1", "--cpus-per-run", "0.5")
     wait_for(lambda: len(training(jobs)) == 2, "two trainings")
-    second = Command(tmp_path / "runs", *options, "--launcher", "local")
-    wait_for(lambda: second.output.read_text().count("running elsewhere (process ") >= 2, "the second driver to look")
-    (plugins / "slowly").unlink()
-    first.end(), second.end()
-    assert_same(jobs, undisturbed)
-    for job in jobs:
-        assert job.place.log.read_text().count("trained in ") == 1
-
-
-@pytest.mark.xdist_group("cluster")
-def test_a_lost_ray_worker_costs_nothing(cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]) -> None:
-    (plugins / "slowly").touch()
-    jobs = jobs_of(tmp_path / "runs")
-    command = Command(tmp_path / "runs", "--address", cluster.address)
-    wait_for(lambda: len(training(jobs)) == 2, "two trainings")
+    gpus = [gpus_of(job) for job in jobs]
+    assert sorted(gpus) == [["0"], ["1"]]
     victim = training(jobs)[0]
     owner = victim.place.owner()
     assert owner is not None
@@ -269,73 +257,88 @@ def test_a_lost_ray_worker_costs_nothing(cluster: Any, plugins: Path, tmp_path: 
     (plugins / "slowly").unlink()
     code, out = command.end()
     assert code == 0, out
+    assert gpus_of(victim) == 2 * gpus[jobs.index(victim)]
+    assert len(re.findall(r"^\[\d/2\] digitslt slow seed \d: /", out, re.MULTILINE)) == 2
+    assert len(re.findall(r"(?:: |  )done$", out, re.MULTILINE)) == 2
+    assert "2 done, 0 not" in out
     assert "resuming at step " in victim.place.log.read_text()
     assert_same(jobs, undisturbed)
 
 
-@pytest.mark.xdist_group("ray of their own")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_driver_leaves_checkpoints_and_no_process(
-    plugins: Path, tmp_path: Path, undisturbed: list[Job], number: signal.Signals
+def test_whatever_becomes_of_drivers_each_run_is_trained_once(
+    plugins: Path, tmp_path: Path, undisturbed: list[Job]
 ) -> None:
-    """With a Ray of its own, which must end with it."""
+    """Each driver has a Ray of its own, which must end with it."""
+    runs = tmp_path / "runs"
+    jobs = jobs_of(runs)
+
+    def drive() -> Command:
+        begun = time.time()
+        command = Command(runs)
+        wait_for(lambda: len(training(jobs, begun)) == 2, "two trainings")
+        return command
+
+    def at_rest() -> bool:
+        return not processes(str(tmp_path)) and all(job.state == "stopped" for job in jobs)
+
     (plugins / "slowly").touch()
-    jobs = jobs_of(tmp_path / "runs")
-    command = Command(tmp_path / "runs")
-    wait_for(lambda: len(training(jobs)) == 2, "two trainings")
-    going = training(jobs)
-    os.kill(command.process.pid, number)
-    code, out = command.end()
-    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    if number == signal.SIGINT:
-        assert out.endswith("stopped; run the same command to go on\n")
-        assert not processes(str(tmp_path))
-    # After a SIGKILL Ray lives on for a moment, and may give the next run to a worker meanwhile.
-    idle = {"stopped", "waiting"}
-    wait_for(lambda: not processes(str(tmp_path)) and {job.state for job in jobs} <= idle, "the workers to end")
-    time.sleep(2 if number == signal.SIGKILL else 0)
-    wait_for(lambda: not processes(str(tmp_path)) and {job.state for job in jobs} <= idle, "the workers to end")
-    assert all((job.place.path / "checkpoint.pt").exists() for job in going)
+    first = drive()
+    code, out = Command(runs).end()  # a second driver leaves the runs alone
+    assert code == 1
+    assert out.count("running elsewhere (process ") == 2
+
+    first.process.send_signal(signal.SIGINT)
+    code, out = first.end()
+    assert code == 130
+    assert out.endswith("stopped; run the same command to go on\n")
+    assert at_rest()
+    assert all((job.place.path / "checkpoint.pt").exists() for job in jobs)
+
+    second = drive()
+    second.process.kill()
+    second.end()
+    wait_for(at_rest, "the workers to end")
+    time.sleep(2)  # Ray lives on for a moment, and may give a run to a worker meanwhile
+    wait_for(at_rest, "the workers to end")
+
     (plugins / "slowly").unlink()
-    if number == signal.SIGKILL:
-        code, out = Command(tmp_path / "runs").end()
-        assert code == 0, out
-        assert_same(jobs, undisturbed)
+    code, out = Command(runs).end()
+    assert code == 0, out
+    assert_same(jobs, undisturbed)
+    for job in jobs:
+        log = job.place.log.read_text()
+        assert log.count("resuming at step ") >= 2
+        assert log.count("trained in ") == 1
 
 
-@pytest.mark.xdist_group("cluster")
-def test_a_failed_run_is_not_tried_again_and_stops_no_other(cluster: Any, plugins: Path, tmp_path: Path) -> None:
+def test_a_failed_run_is_not_tried_again_and_stops_no_other(plugins: Path, tmp_path: Path) -> None:
     (plugins / "boom.py").write_text(
         "from ltgen_bench.method import Method\n\n\nclass Boom(Method):\n    name = 'boom'\n\n"
-        "    def losses(self, step, task):\n        if step.seed == 1:\n            raise ValueError('no luck')\n"
+        "    def losses(self, step, task):\n        if step.seed == 0:\n            raise ValueError('no luck')\n"
         "        return {}\n"
     )
-    code, out = Command(tmp_path / "runs", "--address", cluster.address, method="boom", seeds=THREE).end()
-    jobs = jobs_of(tmp_path / "runs", "boom", THREE)
+    # The run that fails comes before the other.
+    code, out = Command(tmp_path / "runs", "--max-parallel", "1", method="boom").end()
+    failed, other = jobs_of(tmp_path / "runs", "boom")
     assert code == 1
-    assert [job.state for job in jobs] == ["done", "failed", "done"]
+    assert (failed.state, other.state) == ("failed", "done")
     assert "failed: ValueError: no luck" in out
-    assert f"  log: {jobs[1].place.log}" in out
-    assert "2 done, 1 not" in out
-    assert jobs[1].place.log.read_text().count("process ") == 1
+    assert f"  log: {failed.place.log}" in out
+    assert "1 done, 1 not" in out
+    assert failed.place.log.read_text().count("process ") == 1
 
 
 @pytest.mark.xdist_group("cluster")
 def test_a_lost_machine_costs_nothing(cluster: Any, plugins: Path, tmp_path: Path, undisturbed: list[Job]) -> None:
     (plugins / "slowly").touch()
-    jobs = jobs_of(tmp_path / "runs", seeds=THREE)
-    machine = cluster.add_node(num_cpus=1, num_gpus=1, resources={"third": 1})
-    cluster.wait_for_nodes()
-    command = Command(tmp_path / "runs", "--address", cluster.address, seeds=THREE)
-    wait_for(lambda: len(training(jobs)) == 3, "three trainings")
-    owners = {owner.pid for job in jobs if (owner := job.place.owner())}
-    cluster.remove_node(machine, allow_graceful=False)
-
-    def moved() -> bool:
-        return any((owner := job.place.owner()) is not None and owner.pid not in owners for job in jobs)
-
-    wait_for(moved, "a run to go on elsewhere")
-    (plugins / "slowly").unlink()
+    jobs = jobs_of(tmp_path / "runs")
+    command = Command(tmp_path / "runs", "--address", cluster.address)
+    wait_for(lambda: len(training(jobs)) == 2, "a training on each machine")
+    pids = {owner.pid for job in jobs if (owner := job.place.owner())}
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    wait_for(lambda: sum(Path(f"/proc/{pid}").exists() for pid in pids) == 1, "the worker there to end")
+    (plugins / "slowly").unlink()  # the other machine takes the run when its own is done
     code, out = command.end()
     assert code == 0, out
+    assert sum("resuming at step " in job.place.log.read_text() for job in jobs) == 1
     assert_same(jobs, undisturbed)

@@ -483,6 +483,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.accidents
+@pytest.mark.usefixtures("warm_workers")
 def test_a_full_disk_stops_the_runs_and_says_so(small_disk: Path, finished: Finished, cli: Cli) -> None:
     job = job_of("cm+cbdm", small_disk / "runs")
     ballast = small_disk / "ballast"
