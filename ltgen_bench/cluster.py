@@ -65,7 +65,11 @@ class Cluster:
                     ray.init(self.address, log_to_driver=False, logging_level="ERROR")
                 except (ConnectionError, ValueError, RuntimeError) as error:
                     first = str(error).strip().partition("\n")[0]
-                    raise UsageError(f"--address {self.address}: no Ray cluster answers there ({first})") from None
+                    raise UsageError(
+                        f"--address {self.address}: something answers there, but this Ray may not join ({first}); "
+                        "does it want a token (RAY_AUTH_MODE=token, and its ~/.ray/auth_token here), or is it another "
+                        "version of Ray, or no Ray at all?"
+                    ) from None
         try:
             self.slots = self._count_slots()
         except UsageError:

@@ -208,6 +208,19 @@ def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in got[1]
 
 
+def test_a_cluster_that_lets_nobody_in_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster\nmore")  # after twenty seconds
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        cluster = Cluster(Resources(), f"127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(UsageError, match=r"\(Failed to connect to Ray cluster\); does it want a token"):
+            cluster.__enter__()
+
+
 @pytest.mark.xdist_group("cluster")
 def test_sampling_is_shared_by_all_that_is_there(
     cluster: Any, tmp_path: Path, undisturbed: list[Job], monkeypatch: pytest.MonkeyPatch

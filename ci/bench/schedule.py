@@ -196,11 +196,13 @@ def kills(quick: bool) -> Iterator[str]:
             weights = "model/diffusion_pytorch_model.safetensors"
             same &= (mine.place.path / weights).read_bytes() == (other.place.path / weights).read_bytes()
             different += not same
-        results = len(list(Path(disturbed).glob("*/*/*/result-*.json")))
+        logs = [log.read_text() for log in Path(disturbed).glob("*/*/*/log.txt")]
+        twice = sum(max(log.count(" trained in "), log.count(" scored in ")) > 1 for log in logs)
     killed = ", ".join(f"{n} times a {what}" for what, n in hit.items())
     yield f"## {sum(hit.values())} kills over a grid of {number} runs\n"
-    yield f"Killed {killed}; the command was given {commands} times. Results lost: {lost}; made twice: "
-    yield f"{results - number}; not bit-identical to those of an undisturbed grid (weights and scores): {different}.\n"
+    yield f"Killed {killed}; the command was given {commands} times. Results lost: {lost};"
+    yield f"trained or scored twice: {twice};"
+    yield f"not bit-identical to those of an undisturbed grid, in weights or scores: {different}.\n"
 
 
 def _kill_something(rng: random.Random, driver: int, runs: str, hit: dict[str, int]) -> None:
