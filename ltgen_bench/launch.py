@@ -86,9 +86,8 @@ def stages(job: Job, processes: int = 1, workers: int = 1) -> list[list[Job]]:
     shards = (
         [dataclasses.replace(job, stage=Stage("sample", part, parts)) for part in range(parts)] if parts > 1 else []
     )
-    train = [dataclasses.replace(job, stage=Stage("train", processes=processes))] if processes > 1 or shards else []
-    if job.place.model.exists():
-        train = []
+    alone = (processes > 1 or shards) and not job.place.model.exists()
+    train = [dataclasses.replace(job, stage=Stage("train", processes=processes))] if alone else []
     return [group for group in (train, shards, [job]) if group]
 
 
