@@ -33,7 +33,7 @@ pytestmark = [
 
 SETTINGS = [
     *("net.channels=32,32", "net.layers=1", "net.dropout=0.1"),
-    *("train.steps=30", "train.batch=8", "train.warmup=5", "train.ema=0.5"),
+    *("train.steps=100", "train.batch=8", "train.warmup=5", "train.ema=0.5"),
     *("sample.images=120", "sample.steps=2"),
 ]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
@@ -49,12 +49,12 @@ from ltgen_bench.method import Method
 
 
 class Slow(Method):
-    """Two seconds per step, from step 10 on, while the file `slowly` lies beside this one."""
+    """Two fifths of a second per step, from step 10 on, while the file `slowly` lies beside this one."""
 
     name = "slow"
 
     def losses(self, step, task):
-        until = time.monotonic() + 2
+        until = time.monotonic() + 0.4
         while step.index >= 10 and Path(__file__).with_name("slowly").exists() and time.monotonic() < until:
             time.sleep(0.05)
         return {}
@@ -181,7 +181,8 @@ def processes(word: str) -> list[int]:
     return found
 
 
-# Each test leaves the cluster as it was; the one that loses a machine is last.
+# Each test leaves the cluster as it was; the one that loses a machine is last. Groups divide the time of all accidents
+# into halves: without one, a test may wait behind another while the other process has nothing to do.
 
 
 @pytest.mark.xdist_group("cluster")
@@ -198,6 +199,7 @@ def test_what_never_fits_is_refused_at_once(cluster: Any, tmp_path: Path) -> Non
         assert ray.slots == 1
 
 
+@pytest.mark.xdist_group("cluster")
 def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -208,6 +210,7 @@ def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in got[1]
 
 
+@pytest.mark.xdist_group("cluster")
 def test_a_cluster_that_lets_nobody_in_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
@@ -278,6 +281,7 @@ def test_each_run_has_a_gpu_and_a_lost_ray_worker_costs_nothing(
     assert_same(jobs, undisturbed)
 
 
+@pytest.mark.xdist_group("cluster")
 def test_whatever_becomes_of_drivers_each_run_is_trained_once(
     plugins: Path, tmp_path: Path, undisturbed: list[Job]
 ) -> None:
@@ -324,6 +328,7 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
         assert log.count("trained in ") == 1
 
 
+@pytest.mark.xdist_group("run")
 def test_a_failed_run_is_not_tried_again_and_stops_no_other(plugins: Path, tmp_path: Path) -> None:
     (plugins / "boom.py").write_text(
         "from ltgen_bench.method import Method\n\n\nclass Boom(Method):\n    name = 'boom'\n\n"
