@@ -33,7 +33,7 @@ pytestmark = [
 
 SETTINGS = [
     *("net.channels=32,32", "net.layers=1", "net.dropout=0.1"),
-    *("train.steps=100", "train.batch=8", "train.warmup=5", "train.ema=0.5"),
+    *("train.steps=60", "train.batch=8", "train.warmup=5", "train.ema=0.5"),
     *("sample.images=120", "sample.steps=2"),
 ]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
@@ -118,13 +118,17 @@ def assert_same(jobs: list[Job], undisturbed: list[Job]) -> None:
         assert mine.scores == theirs.scores
 
 
+def words_of(runs: Path, method: str = "slow") -> list[str]:
+    words = ["run", "--method", method, "--dataset", "digitslt", "--seeds", ",".join(map(str, SEEDS))]
+    return [*words, *OPTIONS, "--runs", str(runs)]
+
+
 class Command:
     """`ltgen-bench run` in a process of its own."""
 
     def __init__(self, runs: Path, *options: str, method: str = "slow") -> None:
         self.output = runs.with_name(f"output-{time.monotonic_ns()}.txt")
-        words = ["run", "--method", method, "--dataset", "digitslt", "--seeds", ",".join(map(str, SEEDS))]
-        words += [*OPTIONS, "--runs", str(runs)]
+        words = words_of(runs, method)
         root = str(Path(ltgen_bench.__file__).parent.parent)
         with self.output.open("w") as out:
             self.process = subprocess.Popen(
@@ -199,7 +203,7 @@ def test_what_never_fits_is_refused_at_once(cluster: Any, tmp_path: Path) -> Non
         assert ray.slots == 1
 
 
-@pytest.mark.xdist_group("cluster")
+@pytest.mark.xdist_group("run")
 def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -210,7 +214,7 @@ def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in got[1]
 
 
-@pytest.mark.xdist_group("cluster")
+@pytest.mark.xdist_group("run")
 def test_a_cluster_that_lets_nobody_in_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
@@ -283,7 +287,7 @@ def test_each_run_has_a_gpu_and_a_lost_ray_worker_costs_nothing(
 
 @pytest.mark.xdist_group("cluster")
 def test_whatever_becomes_of_drivers_each_run_is_trained_once(
-    plugins: Path, tmp_path: Path, undisturbed: list[Job]
+    plugins: Path, tmp_path: Path, undisturbed: list[Job], cli: Callable[..., Any]
 ) -> None:
     """Each driver has a Ray of its own, which must end with it."""
     runs = tmp_path / "runs"
@@ -300,9 +304,9 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
 
     (plugins / "slowly").touch()
     first = drive()
-    code, out = Command(runs).end()  # a second driver leaves the runs alone
-    assert code == 1
-    assert out.count("running elsewhere (process ") == 2
+    got = cli(*words_of(runs))  # a second driver leaves the runs alone
+    assert got.code == 1
+    assert got.out.count("running elsewhere (process ") == 2
 
     first.process.send_signal(signal.SIGINT)
     code, out = first.end()
