@@ -17,8 +17,9 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ltgen_bench import process
@@ -47,6 +48,7 @@ class Cluster:
     max_parallel: int | None = None
     slots: int = field(init=False)  # stages that can go on at once
     _ray: Any = field(init=False, repr=False)
+    _task: Any = field(init=False, repr=False)
 
     def __enter__(self) -> Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -54,7 +56,7 @@ class Cluster:
         os.environ.setdefault("RAY_worker_niceness", "0")
         import ray  # a second, and not needed for one run
 
-        self._ray = ray
+        self._ray, self._task = ray, ray.remote(_supervisor())
         with _own_signals():  # Ray installs a SIGTERM handler of its own
             if self.address is None:
                 # Not None: that would join the Ray of another command here, which ends when that command does.
@@ -93,8 +95,9 @@ class Cluster:
             "retry_exceptions": False,
             "name": f"{job.title} {job.stage.name}",
         }
-        task = self._ray.remote(process.work).options(**options)  # imports no torch, which Ray's worker has no use for
-        return task.remote(json.dumps(job.to_json()), job.folder, str(job.lock), driver, needs.threads)
+        return self._task.options(**options).remote(
+            json.dumps(job.to_json()), job.folder, str(job.lock), driver, needs.threads
+        )
 
     def _count_slots(self) -> int:
         asked = {"GPU": self.resources.gpus, "CPU": self.resources.cpus or 1}
@@ -207,6 +210,29 @@ class _Driver:
             self.ray.cancel(reference)
         if references:
             self.ray.wait(references, num_returns=len(references), timeout=process.GRACE + 5)
+
+
+def _supervisor() -> Callable[..., int]:
+    """`process.work` for a Ray worker: in the driver's folder, but not with the code that lies there.
+
+    Ray puts the driver's folder before all installed packages, so that in a checkout of another state that would be
+    imported. A function within a function is sent as code, and has the path mended before anything is imported; what
+    it imports has no torch, which Ray's worker has no use for.
+    """
+    here, root = os.getcwd(), str(Path(process.__file__).resolve().parent.parent)
+
+    def supervise(*arguments: Any) -> int:
+        import os
+        import sys
+
+        if os.path.isdir(here):
+            os.chdir(here)
+        sys.path = [path for path in sys.path if path == root or path != here]
+        from ltgen_bench import process
+
+        return process.work(*arguments)
+
+    return supervise
 
 
 def _knock(address: str) -> None:

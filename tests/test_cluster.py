@@ -19,7 +19,7 @@ import pytest
 
 import ltgen_bench
 import ltgen_bench.methods
-from ltgen_bench import launch
+from ltgen_bench import launch, process
 from ltgen_bench.cluster import Cluster
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import Resources, stages
@@ -119,6 +119,7 @@ def assert_same(jobs: list[Job], undisturbed: list[Job]) -> None:
 
 
 def words_of(runs: Path, method: str = "slow") -> list[str]:
+    """The command, without `ltgen-bench`."""
     words = ["run", "--method", method, "--dataset", "digitslt", "--seeds", ",".join(map(str, SEEDS))]
     return [*words, *OPTIONS, "--runs", str(runs)]
 
@@ -129,10 +130,14 @@ class Command:
     def __init__(self, runs: Path, *options: str, method: str = "slow") -> None:
         self.output = runs.with_name(f"output-{time.monotonic_ns()}.txt")
         words = words_of(runs, method)
+        decoy = runs.with_name("ltgen_bench") / "__init__.py"  # must not be what any process imports
+        decoy.parent.mkdir(exist_ok=True)
+        decoy.write_text("raise ImportError('not the package that was asked')")
         root = str(Path(ltgen_bench.__file__).parent.parent)
         with self.output.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ltgen_bench", *words, *options],
+                process.command("ltgen_bench.cli", *words, *options),
+                cwd=runs.parent,
                 env=os.environ | {"PYTHONPATH": root},
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -289,7 +294,7 @@ def test_each_run_has_a_gpu_and_a_lost_ray_worker_costs_nothing(
 def test_whatever_becomes_of_drivers_each_run_is_trained_once(
     plugins: Path, tmp_path: Path, undisturbed: list[Job], cli: Callable[..., Any]
 ) -> None:
-    """Each driver has a Ray of its own, which must end with it."""
+    """Each driver has a Ray of its own, which ends with it."""
     runs = tmp_path / "runs"
     jobs = jobs_of(runs)
 
@@ -299,11 +304,14 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
         wait_for(lambda: len(training(jobs, begun)) == 2, "two trainings")
         return command
 
-    def at_rest() -> bool:
-        return not processes(str(tmp_path)) and all(job.state == "stopped" for job in jobs)
+    def at_rest(driver: Command) -> bool:
+        """Nothing of the driver's Ray, whose folder is named after the driver, is left, and no worker."""
+        ray = processes(f"_{driver.process.pid}/logs")
+        return not ray and not processes(str(tmp_path)) and all(job.state == "stopped" for job in jobs)
 
     (plugins / "slowly").touch()
     first = drive()
+    assert processes(f"_{first.process.pid}/logs")
     got = cli(*words_of(runs))  # a second driver leaves the runs alone
     assert got.code == 1
     assert got.out.count("running elsewhere (process ") == 2
@@ -312,15 +320,15 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
     code, out = first.end()
     assert code == 130
     assert out.endswith("stopped; run the same command to go on\n")
-    assert at_rest()
+    assert not processes(str(tmp_path))
+    wait_for(lambda: at_rest(first), "Ray to end")
     assert all((job.place.path / "checkpoint.pt").exists() for job in jobs)
 
     second = drive()
     second.process.kill()
     second.end()
-    wait_for(at_rest, "the workers to end")
-    time.sleep(2)  # Ray lives on for a moment, and may give a run to a worker meanwhile
-    wait_for(at_rest, "the workers to end")
+    # Ray lives on for a moment, and while it does it may give a run to a worker.
+    wait_for(lambda: at_rest(second), "Ray and the workers to end")
 
     (plugins / "slowly").unlink()
     code, out = Command(runs).end()
