@@ -83,12 +83,12 @@ def stages(job: Job, processes: int = 1, workers: int = 1) -> list[list[Job]]:
     """
     spec = job.eval.sample
     parts = 1 if job.place.samples(spec).exists() else min(workers, math.ceil(spec.images / PART))
-    shards = (
-        [dataclasses.replace(job, stage=Stage("sample", part, parts)) for part in range(parts)] if parts > 1 else []
-    )
-    alone = (processes > 1 or shards) and not job.place.model.exists()
-    train = [dataclasses.replace(job, stage=Stage("train", processes=processes))] if alone else []
-    return [group for group in (train, shards, [job]) if group]
+    groups = [[Stage()]]
+    if parts > 1:
+        groups.insert(0, [Stage("sample", part, parts) for part in range(parts)])
+    if (parts > 1 or processes > 1) and not job.place.model.exists():
+        groups.insert(0, [Stage("train", processes=processes)])
+    return [[dataclasses.replace(job, stage=stage) for stage in group] for group in groups]
 
 
 def local(resources: Resources) -> Launcher:

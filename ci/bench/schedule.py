@@ -123,7 +123,7 @@ def overhead(quick: bool) -> Iterator[str]:
     yield "| | s |"
     yield "|---|---|"
     yield f"| one command, through Ray | {seconds['ray']:.1f} |"
-    yield f"| {CORES} shell loops of single commands | {seconds['loop']:.1f} |"
+    yield f"| {CORES} shell loops of single commands, each with a driver of its own to start | {seconds['loop']:.1f} |"
     yield f"| start of Ray | {ended[0]:.1f} |"
     yield f"| start and end of Ray | {ended[1]:.1f} |"
     more = seconds["ray"] - ended[1] - seconds["loop"]
@@ -200,9 +200,9 @@ def kills(quick: bool) -> Iterator[str]:
         twice = sum(max(log.count(" trained in "), log.count(" scored in ")) > 1 for log in logs)
     killed = ", ".join(f"{n} times a {what}" for what, n in hit.items())
     yield f"## {sum(hit.values())} kills over a grid of {number} runs\n"
-    yield f"Killed {killed}; the command was given {commands} times. Results lost: {lost};"
-    yield f"trained or scored twice: {twice};"
-    yield f"not bit-identical to those of an undisturbed grid, in weights or scores: {different}.\n"
+    yield f"Killed {killed}; the command was given {commands} times."
+    yield f"Results lost: {lost}; runs trained or scored twice: {twice}; weights or scores that are not"
+    yield f"bit-identical to those of an undisturbed grid: {different}.\n"
 
 
 def _kill_something(rng: random.Random, driver: int, runs: str, hit: dict[str, int]) -> None:
