@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltgen_bench.cifar import Cifar
+from ltgen_bench.data.cifar import Cifar
 
 
 class Cifar100LT(Cifar):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltgen_bench.dataset import Dataset, Pool
-from ltgen_bench.images import Images
+from ltgen_bench.data.dataset import Dataset, Pool
+from ltgen_bench.data.images import Images
 
 
 class DigitsLT(Dataset):

@@ -10,11 +10,11 @@ import numpy as np
 import PIL
 from PIL import ImageOps
 
-from ltgen_bench.dataset import Dataset, Pool, square
+from ltgen_bench.data.class_folders import Classes, Tree, opened
+from ltgen_bench.data.dataset import Dataset, Pool, square
+from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
-from ltgen_bench.files import replacing
-from ltgen_bench.images import Images
-from ltgen_bench.tree import Classes, Tree, opened
+from ltgen_bench.storage.atomic_files import replacing
 
 GREY = {"1", "L", "LA", "La"}
 DECODING = 1  # part of the cache's key: raise it when the code below makes other arrays of the same files

@@ -1,6 +1,6 @@
 """`python -m ltgen_bench` is `ltgen-bench`."""
 
-from ltgen_bench.cli import main
+from ltgen_bench.cli.app import main
 
 if __name__ == "__main__":
     main()

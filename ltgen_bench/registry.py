@@ -17,7 +17,7 @@ from typing import Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
-from ltgen_bench.dataset import Dataset
+from ltgen_bench.data.dataset import Dataset
 from ltgen_bench.errors import UsageError, unknown
 
 Plugin = TypeVar("Plugin")
@@ -114,7 +114,7 @@ def _named_classes(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def methods() -> Registry[object]:
-    """Methods; a loaded class is a subclass of `ltgen_bench.method.Method`."""
+    """Methods; a loaded class is a subclass of `ltgen_bench.training.method.Method`."""
     return Registry("method", ltgen_bench.methods.__path__)
 
 

@@ -1,7 +1,7 @@
 from torch import Tensor
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.method import Method, Step, Task
+from ltgen_bench.training.method import Method, Step, Task
 
 
 class ClassBalanced(Method):

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.errors import UsageError
-from ltgen_bench.method import Method, Step, Task
-from ltgen_bench.network import Denoiser
+from ltgen_bench.training.method import Method, Step, Task
 
 
 class Reserve(nn.Module):

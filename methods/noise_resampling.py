@@ -1,5 +1,5 @@
 from ltgen_bench.errors import UsageError
-from ltgen_bench.method import Method, NoisePrior, Task
+from ltgen_bench.training.method import Method, NoisePrior, Task
 
 
 class NoiseResampling(Method):
@@ -13,7 +13,7 @@ class NoiseResampling(Method):
         mu_c = strength (1 - n_c / n_max) (m_c - sum_k pi_k m_k),   m_c the mean training image of class c
 
     The network predicts the whole noise, mu_y included, with or without label. Training and sampling share the prior:
-    sampling starts from N(mu_y, I) and keeps to it (see ltgen_bench.sampler). The largest class keeps N(0, I).
+    sampling starts from N(mu_y, I) and keeps to it (see ltgen_bench.sampling.sampler). The largest class keeps N(0, I).
     """
 
     name = "noise-resampling"

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from ltgen_bench.dataset import DatasetSpec, LongTail
-from ltgen_bench.groups import Groups
-from ltgen_bench.plan import DataOptions
-from ltgen_bench.record import Record
-from ltgen_bench.spec import DiffusionSpec, EvalSpec, MethodSpec, NetSpec, RunSpec, SampleSpec, TrainSpec
+from ltgen_bench.data.dataset import DatasetSpec, LongTail
+from ltgen_bench.data.groups import Groups
+from ltgen_bench.planning.plan import DataOptions
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, MethodSpec, NetSpec, RunSpec, SampleSpec, TrainSpec
 
 COUNTS = (170, 121, 87, 62, 44, 32, 23, 16, 11, 8)
 DIGITS = DatasetSpec("digitslt", 1, 20.0, 8, 1, COUNTS, "a1" * 32, "b2" * 32, "c3" * 32)
@@ -55,7 +55,7 @@ class Output:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Output]:
     """`ltgen-bench ARGUMENTS` in this process: exit code, stdout and stderr."""
-    from ltgen_bench.cli import main
+    from ltgen_bench.cli.app import main
 
     def call(*arguments: object) -> Output:
         monkeypatch.setattr(sys, "argv", ["ltgen-bench", *map(str, arguments)])

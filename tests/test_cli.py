@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltgen_bench import lock
-from ltgen_bench.files import write_json
-from ltgen_bench.plan import Execution, Request, plan
-from ltgen_bench.presets import PRESETS
-from ltgen_bench.record import Record
-from ltgen_bench.repeat import command_line
+from ltgen_bench.planning.plan import Execution, Request, plan
+from ltgen_bench.planning.reproduce import command_line
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.storage import lock
+from ltgen_bench.storage.atomic_files import write_json
 
 Cli = Callable[..., Any]
 METHODS = "cb, cbdm, cm, ddpm, noise-resampling, resample, t2h"
@@ -140,7 +140,7 @@ def test_two_owners_of_one_hook_are_refused(cli: Cli, tmp_path: Path, monkeypatc
     import ltgen_bench.methods
 
     source = (
-        "from ltgen_bench.method import Method\n\n\nclass Mine(Method):\n    name = 'mine'\n\n"
+        "from ltgen_bench.training.method import Method\n\n\nclass Mine(Method):\n    name = 'mine'\n\n"
         "    def target(self, step, task):\n        return step.x0\n"
     )
     (tmp_path / "mine.py").write_text(source)
@@ -209,7 +209,7 @@ def test_a_dry_run_says_what_would_become_of_each_run(cli: Cli, make_record: Cal
 
 
 def test_a_preset_too_large_for_the_device_says_how_long_it_takes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ltgen_bench.estimate._flops_per_second", lambda *_: 1e11)
+    monkeypatch.setattr("ltgen_bench.planning.training_time._flops_per_second", lambda *_: 1e11)
     got = cli(*shlex.split(RUN + "--preset paper --features efflite0@96 --set net.channels=128,256 --dry-run"))
     announced = r"digitslt cm seed 0: preset paper is large for this device: about [\d.]+ days of training a run, "
     assert re.search(announced, got.out)
@@ -370,7 +370,7 @@ def test_interrupting_the_planning_is_no_traceback(cli: Cli, monkeypatch: pytest
     def interrupted(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("ltgen_bench.plan.plan", interrupted)
+    monkeypatch.setattr("ltgen_bench.planning.plan.plan", interrupted)
     got = cli(*RUN.split())
     assert (got.code, got.out, got.err.strip()) == (130, "", "")
 

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltgen_bench.dataset import (
+from ltgen_bench.data.dataset import (
     Dataset,
     LongTail,
     Pool,
@@ -32,8 +32,8 @@ from ltgen_bench.dataset import (
     resized,
     square,
 )
+from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
-from ltgen_bench.images import Images
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("LTGEN_TEST_DATA", ROOT.parent / "shared" / "data"))

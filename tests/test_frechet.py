@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ltgen_bench.metrics.frechet import Moments, distance, frechet, influence, principal_axes
+from ltgen_bench.scoring.metrics.frechet import Moments, distance, frechet, influence, principal_axes
 
 
 def normal(n: int, d: int, seed: int) -> Tensor:

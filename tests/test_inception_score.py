@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ltgen_bench.metrics.inception_score import SPLITS, _splits, inception_score
+from ltgen_bench.scoring.metrics.inception_score import SPLITS, _splits, inception_score
 
 
 def some_logits(n: int, k: int) -> torch.Tensor:

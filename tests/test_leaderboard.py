@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ltgen_bench.leaderboard import build, figures, pull_text, score_text
-from ltgen_bench.record import Record
-from ltgen_bench.store import RunFolder
+from ltgen_bench.leaderboard.pages import build, figures, pull_text, score_text
+from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.run_folder import RunFolder
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard.md"
 MakeRecord = Callable[..., Record]

@@ -21,7 +21,7 @@ METHODS = ["cb", "cbdm", "cm", "ddpm", "noise-resampling", "resample", "t2h"]
 DATASETS = ["cifar100lt", "cifar10lt", "digitslt", "fashionmnistlt", "imagefolder"]
 
 MINE = '''
-from ltgen_bench.method import Method
+from ltgen_bench.training.method import Method
 
 
 class Mine(Method):
@@ -75,7 +75,7 @@ def test_all_that_is_shipped_is_listed_with_a_summary() -> None:
 def test_listing_imports_neither_torch_nor_ray_nor_any_plugin() -> None:
     code = """
 import sys
-from ltgen_bench.cli import main
+from ltgen_bench.cli.app import main
 sys.argv = ["ltgen-bench", "list"]
 try:
     main()
@@ -105,11 +105,14 @@ def test_a_plain_installation_finds_what_is_dropped_into_a_checkout(tmp_path: Pa
     """Copies of what is installed are no clash; a file that was changed since is, as it would silently not be used."""
     shipped = Path(registry.methods().entries()["ddpm"].origin)
     (tmp_path / "ltgen_bench").mkdir()
-    (tmp_path / "ltgen_bench" / "_layout.py").touch()
+    (tmp_path / "ltgen_bench" / "_plugin_path.py").touch()
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "ddpm.py").write_bytes(shipped.read_bytes())
     (tmp_path / "methods" / "my_file.py").write_text(MINE)
-    call = ("-c", "import sys; from ltgen_bench.cli import main; sys.argv = ['ltgen-bench', 'list', 'methods']; main()")
+    call = (
+        "-c",
+        "import sys; from ltgen_bench.cli import main; sys.argv = ['ltgen-bench', 'list', 'methods']; main()",
+    )
     done = python(*call, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "mine              Halves the loss.\n" in done.stdout

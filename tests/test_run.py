@@ -30,12 +30,13 @@ from PIL import Image
 
 import ltgen_bench
 import ltgen_bench.methods
-from ltgen_bench import launch, model, process, worker
-from ltgen_bench.images import Images
-from ltgen_bench.leaderboard import build
-from ltgen_bench.plan import Execution, Job, Request, plan
-from ltgen_bench.record import Record
-from ltgen_bench.store import RunFolder
+from ltgen_bench.data.images import Images
+from ltgen_bench.diffusion import model_folder
+from ltgen_bench.launch import launcher, process, worker
+from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.planning.plan import Execution, Job, Request, plan
+from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.run_folder import RunFolder
 
 pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.skipif(os.name != "posix", reason="needs signals")]
 
@@ -52,7 +53,7 @@ SLOW = '''
 import time
 from pathlib import Path
 
-from ltgen_bench.method import Method
+from ltgen_bench.training.method import Method
 
 
 class Slow(Method):
@@ -70,7 +71,7 @@ BOOM = '''
 import time
 from pathlib import Path
 
-from ltgen_bench.method import Method
+from ltgen_bench.training.method import Method
 
 
 class Boom(Method):
@@ -87,7 +88,7 @@ class Boom(Method):
 # A worker that gets a signal as soon as a stage has got so far.
 WORKER = """
 import os, sys
-from ltgen_bench import worker
+from ltgen_bench.launch import worker
 
 log = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 os.dup2(log, 1), os.dup2(log, 2)
@@ -106,7 +107,7 @@ sys.exit(worker.main())
 # A worker that meets an accident at the first file which none before it met one at; `met` lists those.
 UNLUCKY = """
 import errno, os, pathlib, re, signal, sys
-from ltgen_bench import worker
+from ltgen_bench.launch import worker
 
 log = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 os.dup2(log, 1), os.dup2(log, 2)
@@ -139,7 +140,7 @@ sys.exit(worker.main())
 
 DRIVER = """
 import os, sys
-from ltgen_bench.cli import main
+from ltgen_bench.cli.app import main
 
 os.dup2(os.open(output, os.O_CREAT | os.O_APPEND | os.O_WRONLY), 1)
 sys.argv = ["ltgen-bench", *arguments]
@@ -221,7 +222,7 @@ def more_runs(finished: Finished, tmp_path: Path) -> Path:
 
 def start(code: str, **names: object) -> multiprocessing.process.BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ltgen_bench.worker", "ltgen_bench.cli"])
+    context.set_forkserver_preload(["ltgen_bench.launch.worker", "ltgen_bench.cli.app"])
     process = context.Process(target=exec, args=(code, names))
     process.start()
     return process
@@ -245,7 +246,7 @@ def work(job: Job, signal_number: int = 0, at: tuple[str, int] = ("", 0)) -> int
 @pytest.fixture
 def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands given in this process get their workers from the fork server."""
-    monkeypatch.setattr(launch, "supervise", lambda job, *_: work(job))
+    monkeypatch.setattr(launcher, "supervise", lambda job, *_: work(job))
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -399,7 +400,7 @@ def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished,
     got = cli(*arguments)
     assert (got.code, got.err) == (0, "")
     plain = UNet2DModel.from_pretrained(tmp_path / "exported").eval()
-    ours, _ = model.load(finished.job.place.model)
+    ours, _ = model_folder.load(finished.job.place.model)
     x, t, y = torch.randn(4, 1, 8, 8), torch.tensor([0, 10, 500, 999]), torch.tensor([0, 3, 9, 10])  # 10: no label
     with torch.no_grad():
         torch.testing.assert_close(plain(x, t, y).sample, ours(x, t, y), atol=1e-5, rtol=0)
@@ -656,7 +657,7 @@ def test_the_end_of_a_worker_that_could_say_nothing_is_explained(
 ) -> None:
     place = RunFolder(tmp_path)
     place.log.write_text("2026-01-01T00:00:00Z began\n2026-01-01T00:00:01Z no room on the disk\n")
-    assert launch.explain(place, code) == (outcome, reason)
+    assert launcher.explain(place, code) == (outcome, reason)
 
 
 def test_waiting_threads_soon_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

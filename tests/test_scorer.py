@@ -12,15 +12,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ltgen_bench import scorer
-from ltgen_bench.dataset import LongTail
+from ltgen_bench.data.dataset import LongTail
+from ltgen_bench.data.groups import Groups
+from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
-from ltgen_bench.features import Extractor, extractor, features_of
-from ltgen_bench.groups import Groups
-from ltgen_bench.images import Images
-from ltgen_bench.metrics.frechet import frechet
-from ltgen_bench.metrics.neighbours import neighbours
-from ltgen_bench.scorer import Scores, attribute, score
+from ltgen_bench.scoring import scorer
+from ltgen_bench.scoring.extractors import Extractor, extractor, features_of
+from ltgen_bench.scoring.metrics.frechet import frechet
+from ltgen_bench.scoring.metrics.precision_recall import neighbours
+from ltgen_bench.scoring.scorer import Scores, attribute, score
 
 GROUPS = Groups.from_counts([100 - c for c in range(10)])
 

@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import pytest
 
-from ltgen_bench.dataset import DatasetSpec
+from ltgen_bench.data.dataset import DatasetSpec
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.method import Method
-from ltgen_bench.plan import DataOptions, Execution, Job, build_stack, describe
-from ltgen_bench.presets import PRESETS
-from ltgen_bench.record import Record
-from ltgen_bench.spec import (
+from ltgen_bench.planning.plan import DataOptions, Execution, Job, build_stack, describe
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.specs import (
     DiffusionSpec,
     EvalSpec,
     MethodSpec,
@@ -29,6 +28,7 @@ from ltgen_bench.spec import (
     override,
     to_json,
 )
+from ltgen_bench.training.method import Method
 
 DATA = DatasetSpec("digitslt", 1, 20.0, 8, 1, (170, 8), "aa", "bb", "cc")
 RUN = RunSpec(

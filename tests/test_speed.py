@@ -10,13 +10,14 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ltgen_bench import network, rng
-from ltgen_bench.contract import NET, TRAIN, trainer
+from ltgen_bench import rng
 from ltgen_bench.device import peak_flops
-from ltgen_bench.method import Method, Stack
-from ltgen_bench.plan import describe, parse_methods
-from ltgen_bench.spec import DiffusionSpec, RunSpec
-from ltgen_bench.trainer import Log, Trainer, _clip
+from ltgen_bench.diffusion import denoiser
+from ltgen_bench.planning.plan import describe, parse_methods
+from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
+from ltgen_bench.training.method import Method, Stack
+from ltgen_bench.training.method_contract import NET, TRAIN, trainer
+from ltgen_bench.training.trainer import Log, Trainer, _clip
 
 METHODS = [
     ("ddpm", {}),
@@ -117,9 +118,11 @@ def imagined_gpu():
     with contextlib.ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         for where in ("batches", "method"):
-            stack.enter_context(mock.patch(f"ltgen_bench.{where}.generator", generator))
-        stack.enter_context(mock.patch("ltgen_bench.method.seed_dropout"))
-        means = mock.patch("ltgen_bench.trainer.class_means", lambda images, classes: torch.zeros(classes, 1, 8, 8))
+            stack.enter_context(mock.patch(f"ltgen_bench.training.{where}.generator", generator))
+        stack.enter_context(mock.patch("ltgen_bench.training.method.seed_dropout"))
+        means = mock.patch(
+            "ltgen_bench.training.trainer.class_means", lambda images, classes: torch.zeros(classes, 1, 8, 8)
+        )
         stack.enter_context(means)
         stack.enter_context(mock.patch.object(nn.Module, "to", to))
         yield torch.device("cuda", 0)
@@ -142,7 +145,7 @@ def test_on_a_gpu_everything_of_a_step_is_made_there(digits, tmp_path, imagined_
 
 
 def test_a_line_of_the_log_is_written_when_its_figures_have_arrived(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltgen_bench.trainer.LOG_EVERY", 2)
+    monkeypatch.setattr("ltgen_bench.training.trainer.LOG_EVERY", 2)
     made = trainer(parse_methods("ddpm"), digits)
     log = Log(tmp_path / "train.jsonl", made, print)
 
@@ -220,7 +223,7 @@ def test_compiled_a_pass_is_one_graph(digits, text, settings, graphs, monkeypatc
 
     compile_ = torch.compile
     monkeypatch.setattr(
-        network.torch,
+        denoiser.torch,
         "compile",
         lambda run, fullgraph, dynamic: compile_(run, fullgraph=fullgraph, dynamic=dynamic, backend=backend),
     )

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from ltgen_bench import checkpoint
-from ltgen_bench.contract import trainer
+from ltgen_bench.diffusion.denoiser import flops_per_image
 from ltgen_bench.errors import RunFailed
-from ltgen_bench.method import Method, Stack
-from ltgen_bench.network import flops_per_image
-from ltgen_bench.plan import parse_methods
-from ltgen_bench.trainer import Log, Stopped, Trained, train
+from ltgen_bench.planning.plan import parse_methods
+from ltgen_bench.training import checkpoint
+from ltgen_bench.training.method import Method, Stack
+from ltgen_bench.training.method_contract import trainer
+from ltgen_bench.training.trainer import Log, Stopped, Trained, train
 
 CPU = torch.device("cpu")
 
@@ -51,7 +51,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(digits, tmp_path):
 
 
 def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltgen_bench.trainer.LOG_EVERY", 2)
+    monkeypatch.setattr("ltgen_bench.training.trainer.LOG_EVERY", 2)
     run(trainer(parse_methods("cm+cbdm"), digits), digits, tmp_path)
     table = pd.read_json(tmp_path / "train.jsonl", lines=True)
     assert table["step"].tolist() == [2, 4, 6]

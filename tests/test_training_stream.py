@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ltgen_bench.batches import Batches
-from ltgen_bench.diffusion import alphas_cumprod
+from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.rng import generator, seed_of
-from ltgen_bench.spec import DiffusionSpec
+from ltgen_bench.spec.specs import DiffusionSpec
+from ltgen_bench.training.batches import Batches
 
 
 def stream(digits, **changes):

@@ -19,9 +19,9 @@ import torch
 from common import DEVICE, PRECISION, TASKS, Job, Task, as_a_worker, machine, ratio, side_by_side
 from torch import Tensor
 
-from ltgen_bench.network import Denoiser
-from ltgen_bench.sampler import batch_size, sample
-from ltgen_bench.spec import DiffusionSpec, SampleSpec
+from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.sampling.sampler import batch_size, sample
+from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
 
 try:
     import peers

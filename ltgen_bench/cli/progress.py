@@ -1,0 +1,138 @@
+"""What `run` shows: a live bar on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+if TYPE_CHECKING:
+    from ltgen_bench.planning.plan import Job
+
+PLAIN_EVERY = 10.0
+"""Seconds between progress lines when piped; several runs share one, three times as seldom."""
+BARS = 8
+"""Runs that have a bar of their own on a terminal."""
+
+
+def console() -> Console:
+    """Prints text as it is: no colours, and lines are not cut, so that paths can be copied and searched."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
+class Terminal:
+    """Reports jobs to a person. Use as `with Terminal(console, total) as show`."""
+
+    def __init__(self, out: Console, total: int) -> None:
+        self.out, self.total = out, total
+        self.counts: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}  # of the jobs that have started, by folder
+        self._fractions: dict[str, float] = {}  # how far those that go on are
+        self._stages: dict[str, str] = {}
+        self._said = self._begun = time.time()
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        self._bars = Progress(*columns, console=out, transient=True)
+        self._tasks: dict[str, TaskID] = {}
+        self._summary = self._bars.add_task("", total=total, figures="", visible=False)
+        self._live: AbstractContextManager[Any] = self._bars if out.is_terminal else nullcontext()
+
+    def __enter__(self) -> Terminal:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def started(self, job: Job) -> None:
+        self._numbers[job.folder] = len(self._numbers) + 1
+        self._fractions[job.folder] = 0.0
+        self.out.print(f"[{self._numbers[job.folder]}/{self.total}] {job.title}: {job.folder}")
+
+    def progress(self, job: Job, progress: Mapping[str, Any]) -> None:
+        stage, done, total = progress["stage"], int(progress["done"]), int(progress["total"])
+        figures = "  ".join(figures_of(progress))
+        fraction = progress["done"] / progress["total"] if progress["total"] else 0
+        self._fractions[job.folder] = WEIGHTS.get(stage, (0, 0))[0] + WEIGHTS.get(stage, (0, 0))[1] * fraction
+        changed, self._stages[job.folder] = stage != self._stages.get(job.folder), stage
+        if self.out.is_terminal:
+            self._show_bar(job, stage, done, total, figures)
+        elif self.total > 1 and len(self._fractions) > 1:
+            if time.time() - self._said > 3 * PLAIN_EVERY:
+                self._said = time.time()
+                self.out.print(f"  {self._counts()}")
+        elif changed or time.time() - self._said > PLAIN_EVERY:
+            self._said = time.time()
+            self.out.print(f"  {stage} {done}/{total}  {figures}".rstrip())
+
+    def ended(self, job: Job, outcome: str, reason: str) -> None:
+        self.counts[outcome] = self.counts.get(outcome, 0) + 1
+        alone = len(self._fractions) == 1  # then it is clear which run ended
+        self._fractions.pop(job.folder, None)
+        if (task := self._tasks.pop(job.folder, None)) is not None:
+            self._bars.remove_task(task)
+        self._show_summary()
+        number = self._numbers[job.folder]
+        text = f"{outcome}{f': {reason}' if reason else ''}"
+        self.out.print(f"  {text}" if alone else f"[{number}/{self.total}] {job.title}: {text}")
+        if outcome in ("failed", "stopped", "unusable", "full"):
+            self.out.print(f"  log: {job.place.log}")
+
+    def _show_bar(self, job: Job, stage: str, done: int, total: int, figures: str) -> None:
+        if job.folder not in self._tasks and len(self._tasks) < BARS:
+            self._tasks[job.folder] = self._bars.add_task("", figures="")
+        if job.folder in self._tasks:
+            which = f"{job.title}: " if self.total > 1 else ""
+            figures = f"{done}/{total} {figures}"
+            task = self._tasks[job.folder]
+            self._bars.update(task, description=f"{which}{stage}", completed=done, total=total, figures=figures)
+        self._show_summary()
+
+    def _show_summary(self) -> None:
+        if self.total > 1:
+            ended = sum(self.counts.values())
+            self._bars.update(self._summary, description="all", completed=ended, figures=self._counts(), visible=True)
+
+    def _counts(self) -> str:
+        """How many runs are in which state, and the time that all will take if the others take as long."""
+        ended, running = sum(self.counts.values()), len(self._fractions)
+        states = self.counts | {"running": running, "waiting": self.total - ended - running}
+        words = [f"{n} {state}" for state, n in states.items() if n]
+        work = ended + sum(self._fractions.values())
+        if work > 0.05:
+            left = (time.time() - self._begun) * (self.total - work) / work
+            words.append(f"about {duration(left)} left")
+        return ", ".join(words)
+
+
+WEIGHTS = {"training": (0.0, 0.85), "sampling": (0.85, 0.1), "scoring": (0.95, 0.05)}
+"""Where in a run a stage begins and how much of it it is, roughly: enough to say how long all runs will take."""
+
+
+def figures_of(progress: Mapping[str, Any]) -> list[str]:
+    """The figures in a worker's progress, in words: loss, speed and the time that the stage still takes."""
+    figures = []
+    if "loss" in progress:
+        figures.append(f"loss {progress['loss']:.4f}")
+    if "images_per_s" in progress:
+        figures.append(f"{progress['images_per_s']:,.0f} images/s")
+    if progress.get("seconds_left") is not None:
+        figures.append(f"{duration(progress['seconds_left'])} left")
+    return figures
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(75), duration(7300), duration(200000)
+    ('1 min 15 s', '2 h 1 min', '2.3 days')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if seconds < 86400:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,95 @@
+"""Pictures of a set of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltgen_bench.data.dataset import LongTail
+from ltgen_bench.data.images import Images
+from ltgen_bench.scoring.scorer import Attribution
+from ltgen_bench.storage.atomic_files import replacing
+
+MAX_ROWS = 30
+"""Classes shown; of more, evenly spaced ones by size, the largest and the smallest among them."""
+COLUMNS = 12
+COLOURS = {"majority": "#1b6ca8", "medium": "#444444", "minority": "#b8336a"}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Images by their index, with what stands before them and below each of them."""
+
+    label: str
+    group: str
+    index: NDArray[np.int64]
+    captions: Sequence[str] = ()
+
+
+def save_grid(images: Images, data: LongTail, path: Path, *, title: str) -> None:
+    """Write a PNG: one row of generated images per class, classes by falling size, with their training counts."""
+    order = [(c, name) for name, classes in data.groups for c in classes]
+    if len(order) > MAX_ROWS:
+        order = [order[round(i * (len(order) - 1) / (MAX_ROWS - 1))] for i in range(MAX_ROWS)]
+    rows = [
+        _Row(f"{data.class_names[c]}  ·  {data.class_counts[c]}", group, np.flatnonzero(images.labels == c)[:COLUMNS])
+        for c, group in order
+    ]
+    legend = "class · training images, largest first: majority (blue), medium (grey), minority (red)"
+    _save(images, rows, path, title, legend)
+
+
+def save_extremes(images: Images, pulls: Attribution, data: LongTail, path: Path) -> None:
+    """Write a PNG: of each group, the images that pull its Fréchet distance up most, and least."""
+    rows = []
+    for group, classes in data.groups:
+        index = np.flatnonzero(np.isin(images.labels, classes))
+        order = index[np.argsort(-pulls.within_group[index], kind="stable")]
+        for which, chosen in (("worst", order[:COLUMNS]), ("best", order[::-1][:COLUMNS])):
+            captions = [data.class_names[c] for c in images.labels[chosen]]
+            rows.append(_Row(f"{group}  ·  {which}", group, chosen, captions))
+    legend = "by how much an image pulls the Fréchet distance of its group up, to first order; below it, its class"
+    _save(images, rows, path, "Worst and best images", legend)
+
+
+def _save(images: Images, rows: Sequence[_Row], path: Path, title: str, legend: str) -> None:
+    from matplotlib.figure import Figure
+
+    size, channels = images.pixels.shape[1], images.pixels.shape[3]
+    zoom = max(1, math.ceil(32 / size))
+    gap = max(1, size // 16)
+    below = math.ceil(11 / zoom) if any(row.captions for row in rows) else gap  # room for a caption of 5 points
+    across, down = size + gap, size + below
+    columns = max(len(row.index) for row in rows)
+    canvas = np.full((len(rows) * down - gap, columns * across - gap, channels), 255, np.uint8)
+    for y, row in enumerate(rows):
+        for x, i in enumerate(row.index):
+            canvas[y * down : y * down + size, x * across : x * across + size] = images.pixels[i]
+
+    height, width = len(rows) * down * zoom / 72, columns * across * zoom / 72
+    label_width, title_height = 2.0, 0.5
+    total_width, total_height = max(width, 3.0) + label_width + 0.1, height + title_height + 0.1
+    figure = Figure(figsize=(total_width, total_height), dpi=144)
+    axes = figure.add_axes((label_width / total_width, 0.1 / total_height, width / total_width, height / total_height))
+    axes.imshow(canvas.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set_yticks([y * down + size / 2 for y in range(len(rows))], [row.label for row in rows], fontsize=8)
+    for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(color=COLOURS[row.group], parse_math=False)
+    for y, row in enumerate(rows):
+        for x, caption in enumerate(row.captions):
+            place = (x * across + size / 2, y * down + size + below / 3)
+            text = caption[: size * zoom // 3]
+            axes.text(*place, text, fontsize=5, ha="center", va="center", color="#666666", parse_math=False)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    figure.text(0.1 / total_width, 1 - 0.22 / total_height, title, fontsize=9, va="center", parse_math=False)
+    figure.text(0.1 / total_width, 1 - 0.42 / total_height, legend, fontsize=6.5, va="center", color="#666666")
+    with replacing(path) as file:
+        figure.savefig(file, format="png")

@@ -1,0 +1,1 @@
+"""The denoising network, its noise schedule, and a trained network on disk."""

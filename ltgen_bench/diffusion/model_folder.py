@@ -1,0 +1,63 @@
+"""A trained network on disk: a plain diffusers folder, with what sampling needs beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from safetensors.torch import load_file, save_file
+
+from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.schedule import scheduler
+from ltgen_bench.errors import UsageError
+from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
+from ltgen_bench.storage.atomic_files import read_json, write_json
+from ltgen_bench.training.method import NoisePrior
+from ltgen_bench.training.trainer import Trained
+
+NOTE = "ltgen_bench.json"
+
+
+def save(folder: Path, trained: Trained, diffusion: DiffusionSpec, class_names: tuple[str, ...]) -> None:
+    """Write the folder, all or nothing: weights and config for `UNet2DModel.from_pretrained`, a DDIM scheduler, the
+    noise prior if the method has one, and a note on labels and training."""
+    if folder.exists():
+        raise UsageError(f"{folder} exists already")
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        unet = trained.net.unet.to("cpu", memory_format=torch.contiguous_format)
+        unet.save_pretrained(part)
+        scheduler(diffusion, SampleSpec()).save_pretrained(part)
+        if trained.noise_prior is not None:
+            mean, std = trained.noise_prior
+            prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}
+            save_file(prior, part / "noise_prior.safetensors")
+        note = {
+            "labels": dict(enumerate(class_names)),
+            "null_label": len(class_names),
+            "images": "in [-1, 1]; the network predicts the noise",
+            "training": trained.summary,
+        }
+        write_json(part / NOTE, note)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def load(folder: Path) -> tuple[Denoiser, NoisePrior | None]:
+    """The network, ready to sample, and the method's noise prior."""
+    unet = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
+    prior = folder / "noise_prior.safetensors"
+    noise_prior = NoisePrior(**load_file(prior)) if prior.exists() else None
+    return Denoiser(unet).eval(), noise_prior
+
+
+def training_summary(folder: Path) -> dict[str, Any]:
+    """How the training went: seconds, images/s, safeguards that acted."""
+    summary: dict[str, Any] = read_json(folder / NOTE)["training"]
+    return summary

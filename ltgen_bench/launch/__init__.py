@@ -1,0 +1,1 @@
+"""Does jobs: worker processes on this machine, or on a Ray cluster."""

@@ -1,0 +1,56 @@
+"""One process of a training that several share; torchrun starts it, on behalf of a worker that holds the run's lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from ltgen_bench.device import pick_device
+from ltgen_bench.errors import RunFailed
+from ltgen_bench.launch.process import die_with_parent
+from ltgen_bench.launch.worker import FAULT, Worker
+from ltgen_bench.planning.plan import Job
+from ltgen_bench.storage.atomic_files import write_json
+from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.trainer import Stopped
+
+
+def main() -> int:
+    die_with_parent(os.getppid())
+    job = Job.from_json(json.loads(sys.argv[1]))
+    device = pick_device(job.execution.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    worker = Worker(job, device)
+
+    def stop(*_: object) -> None:
+        worker.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        team = Team.join(device)
+        worker.silent = not team.leads
+        worker.train(worker.load(), team)
+    except Stopped as stopped:
+        worker.say(str(stopped))
+    except Exception as error:
+        fault = Path(job.folder) / FAULT
+        if not fault.exists():  # the first one to fail is the cause
+            reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+            write_json(fault, {"reason": reason})
+        raise
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""Does one run, or a stage of one: train, sample, score. `launch.start_worker` says how it is started.
+
+A worker knows nothing of schedulers or terminals. It writes its run folder and exits: 0 done, 1 failed (failed.json
+says why), 2 it cannot be done as asked, 3 somebody else works on it, 4 the disk is full, 75 stopped at a checkpoint
+(start it again).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltgen_bench.data.dataset import LongTail
+from ltgen_bench.data.image_grid import save_grid
+from ltgen_bench.data.images import Images
+from ltgen_bench.device import describe_device, pick_device
+from ltgen_bench.diffusion import model_folder
+from ltgen_bench.errors import RunFailed, UsageError
+from ltgen_bench.launch import process
+from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
+from ltgen_bench.launch.score_stage import evaluate
+from ltgen_bench.planning.plan import Job, build_stack
+from ltgen_bench.sampling.sampler import join_shards, make_shards
+from ltgen_bench.storage import lock
+from ltgen_bench.storage.atomic_files import read_json, write_json
+from ltgen_bench.training import checkpoint
+from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.trainer import Stopped, train
+
+FAULT = "team-failed.json"
+"""In the run folder: why a process of a team failed. torchrun's exit code says only that one did."""
+
+
+class Worker:
+    """One job in this process."""
+
+    def __init__(self, job: Job, device: torch.device | None = None) -> None:
+        self.job = job
+        self.place = job.place
+        self.device = device or pick_device(job.execution.device)
+        self.stopping = False
+        self.silent = False
+        self._reported = 0.0
+        self._stage = ("", 0.0)
+
+    def run(self) -> None:
+        """The stages that the job asks for, as far as they are still to do. Raises Stopped, RunFailed, UsageError."""
+        job, place = self.job, self.place
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        where = describe_device(self.device) + (f", CUDA_VISIBLE_DEVICES={visible}" if visible else "")
+        stage = job.stage
+        if stage.name == "sample":
+            self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
+            return self.make_shards(self.load())
+        place.create(job.run)
+        place.failed.unlink(missing_ok=True)
+        self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
+        data = self.load()
+        if not place.model.exists():
+            if stage.processes > 1:
+                self.train_together()
+            else:
+                self.train(data, Team())
+        if stage.name == "all":
+            self.score(data, self.sample(data))
+
+    def load(self) -> LongTail:
+        """The images that the job was planned for."""
+        job = self.job
+        self.report("loading", 0, 1)
+        data = job.data.load(job.run.dataset.name)
+        if data.spec != job.run.dataset:
+            raise UsageError(f"the images of {data.spec.name} have changed since this run was planned; plan it again")
+        return data
+
+    def train(self, data: LongTail, team: Team) -> None:
+        """Train in this process, alone or as one of a team."""
+        run = self.job.run
+        trained = train(
+            run,
+            data,
+            build_stack(run.methods),
+            self.place.path,
+            device=self.device,
+            team=team,
+            compiled=self.job.execution.compile,
+            say=self.say,
+            progress=lambda step, steps, loss, rate: self.report("training", step, steps, loss=loss, images_per_s=rate),
+            stop=lambda: self.stopping,
+            checkpoint_seconds=self.job.execution.checkpoint_seconds,
+        )
+        if team.leads:
+            model_folder.save(self.place.model, trained, run.diffusion, data.class_names)
+            checkpoint.remove(self.place.path)
+            self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.speed}")
+
+    def train_together(self) -> None:
+        """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""
+        fault = self.place.path / FAULT
+        fault.unlink(missing_ok=True)
+        ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()))
+        options = ["--standalone", "--nproc-per-node", str(self.job.stage.processes), "--no-python"]
+        threads = max(1, torch.get_num_threads() // self.job.stage.processes)
+        words = process.command("torch.distributed.run", *options, *ranks)
+        torchrun = process.start(words, None, process.environment(threads))
+        try:
+            while torchrun.poll() is None and not self.stopping:
+                time.sleep(0.1)
+        finally:
+            process.stop(torchrun)
+        if self.place.model.exists():
+            return
+        if fault.exists():
+            reason = read_json(fault)["reason"]
+            fault.unlink()
+            raise RunFailed(reason)
+        raise Stopped("the training was stopped")
+
+    def sample(self, data: LongTail) -> Images:
+        """All images of the spec, as far as they are not made yet."""
+        spec = self.job.eval.sample
+        path = self.place.samples(spec)
+        if path.exists():
+            return Images.load(path)
+        started = time.perf_counter()
+        self.make_shards(data)
+        images = join_shards(self.place.shards(spec), spec.images)
+        title = f"{self.job.title}, {spec.images} images, omega {spec.omega:g}"
+        save_grid(images, data, self.place.grid(spec), title=title)
+        images.save(path)
+        shutil.rmtree(self.place.shards(spec))
+        self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
+        return images
+
+    def make_shards(self, data: LongTail) -> None:
+        """This worker's part of the images."""
+        run, spec, stage = self.job.run, self.job.eval.sample, self.job.stage
+        net, noise_prior = model_folder.load(self.place.model)
+        net.to(self.device)
+        if self.device.type == "cuda":
+            net.to(memory_format=torch.channels_last)
+        make_shards(
+            net,
+            spec,
+            run.diffusion,
+            self.place.shards(spec),
+            part=stage.part,
+            parts=stage.parts,
+            num_classes=len(data.class_counts),
+            shape=(data.spec.channels, data.spec.size, data.spec.size),
+            seed=run.seed,
+            device=self.device,
+            bf16=run.train.precision == "bf16",
+            noise_prior=noise_prior,
+            progress=lambda done, total: self.report("sampling", done, total),
+            check=self.check,
+        )
+
+    def score(self, data: LongTail, images: Images) -> None:
+        job, started = self.job, time.perf_counter()
+
+        def progress(done: int, total: int) -> None:
+            self.check()
+            self.report("scoring", done, total)
+
+        evaluate(self.place, job.run, job.eval, images, data, job.data, job.execution, progress, self.device)
+        self.say(f"scored in {time.perf_counter() - started:.0f} s")
+
+    def check(self) -> None:
+        """Raises Stopped when a signal asked for it."""
+        if self.stopping:
+            raise Stopped("stopped")
+
+    def report(self, stage: str, done: float, total: float, **figures: float) -> None:
+        """Say in progress.json how far a stage is, about once a second."""
+        now = time.time()
+        if self.silent:
+            return
+        if stage != self._stage[0]:
+            self._stage = (stage, now - 1e-3)
+            self._first = done
+        elif now - self._reported < 0.5 and done < total:
+            return
+        self._reported = now
+        rate = (done - self._first) / (now - self._stage[1])
+        value: dict[str, Any] = {"stage": stage, "done": round(done, 1), "total": total, "time": now}
+        value["seconds_left"] = (total - done) / rate if rate > 0 else None
+        if stage == "sampling" and rate > 0:
+            figures["images_per_s"] = rate
+        # NaN (no figure yet) is not JSON.
+        value |= {k: v for k, v in figures.items() if v == v}
+        write_json(self._progress_file(), value)
+
+    def _progress_file(self) -> Path:
+        job = self.job
+        if job.stage.name == "sample":
+            return self.place.shards(job.eval.sample) / f"progress-{job.stage.part}.json"
+        return self.place.path / "progress.json"
+
+    def say(self, text: str) -> None:
+        """A line of the log; lost when the disk is full."""
+        with contextlib.suppress(OSError):
+            if not self.silent:
+                print(f"{_now()} {text}", flush=True)
+
+
+def main() -> int:
+    """Arguments: the job as JSON, the id of the process that started this one, and a name for the driver's work."""
+    job, parent, driver = Job.from_json(json.loads(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+    if not process.die_with_parent(parent):
+        return STOPPED
+    worker = Worker(job)
+
+    def stop(*_: object) -> None:
+        worker.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        with lock.hold(job.lock, driver):
+            return _guarded(worker)
+    except lock.Held as held:
+        print(f"{_now()} not started: {held} works on this run", flush=True)
+        return HELD
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return FULL
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _guarded(worker: Worker) -> int:
+    try:
+        worker.run()
+    except Stopped as stopped:
+        worker.say(str(stopped))
+        return STOPPED
+    except UsageError as error:
+        worker.say(f"error: {error}")
+        return UNUSABLE
+    except Exception as error:
+        if _disk_is_full(error):
+            # Nobody's fault that trying again could not mend; and there is no room to write more.
+            return FULL
+        if not isinstance(error, RunFailed):
+            traceback.print_exc()
+        # Recorded before anything else can go wrong: a failed run is not tried again by itself.
+        reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+        write_json(worker.place.failed, {"reason": reason, "time": _now()})
+        worker.say(f"failed: {reason}")
+        return FAILED
+    return DONE
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what an error, or one that led to it, comes from.
+
+    torch and safetensors write files in C++ and Rust, and have errors of their own that only say so in words.
+    """
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in _FULL) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

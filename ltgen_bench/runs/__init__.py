@@ -1,0 +1,1 @@
+"""A run on disk and as a job: its folder, its settings, its record."""

@@ -1,0 +1,146 @@
+"""The result of a run, or of images made elsewhere: one small JSON file that says everything needed to compare it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ltgen_bench import ROOT
+from ltgen_bench.errors import UsageError
+from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec, ScoreSpec, from_json, to_json
+from ltgen_bench.storage.atomic_files import read_json, write_json
+
+SCHEMA = 1
+
+Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""metric -> group (overall, majority, ...) -> figures (value, se, n_real, n_gen, ...)."""
+
+
+class BadRecord(Exception):
+    """A result file that cannot be trusted; the message names the file and what is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    run: SamplesSpec | RunSpec
+    eval: ScoreSpec | EvalSpec  # an EvalSpec with a RunSpec
+    scores: Scores
+    training: Mapping[str, Any]  # seconds, images/s, peak memory, parameters, safeguards that acted
+    provenance: Mapping[str, Any]  # versions, device, commit: recorded, not part of the identity
+    deviations: Mapping[str, str]  # method -> what differs from its paper
+
+    def __post_init__(self) -> None:
+        if isinstance(self.run, RunSpec) != isinstance(self.eval, EvalSpec):
+            raise UsageError("a run is scored from images made for the purpose, others as they are")
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def eval_id(self) -> str:
+        return self.eval.eval_id
+
+    def write(self, path: Path) -> None:
+        """Write it atomically; raises ValueError when a figure is not finite."""
+        value = to_json(self)
+        write_json(path, {"schema": SCHEMA} | self._ids() | value | {"scores": _rounded(value["scores"])})
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Read and verify a result file: the ids must follow from its contents, and every figure must be finite.
+
+        Raises FileNotFoundError, or BadRecord with the reason.
+        """
+        try:
+            value = read_json(path)
+        except ValueError as error:
+            raise BadRecord(str(error)) from None
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise BadRecord(f"{path} is not a result file of schema {SCHEMA}")
+        fields = {f.name: value[f.name] for f in dataclasses.fields(cls) if f.name in value}
+        try:
+            record = from_json(cls, fields, str(path))
+            ids = record._ids()
+        except (UsageError, ValueError) as error:
+            raise BadRecord(str(error)) from None
+        for name, mine in ids.items():
+            if value.get(name) != mine:
+                raise BadRecord(f"{path}: {name} is {value.get(name)!r}, but its contents give {mine!r}")
+        record._verify(path)
+        return record
+
+    def _ids(self) -> dict[str, str]:
+        return {"run_id": self.run_id, "config_id": self.run.config_id, "eval_id": self.eval_id}
+
+    def _verify(self, path: Path) -> None:
+        """Raises BadRecord when a group has no value, or any figure is not finite."""
+        for metric, groups in self.scores.items():
+            if not isinstance(groups, Mapping):
+                raise BadRecord(f"{path}: {metric} holds no groups")
+            for group, figures in groups.items():
+                if not isinstance(figures, Mapping) or not isinstance(figures.get("value"), int | float):
+                    raise BadRecord(f"{path}: {metric} of {group} has no value")
+                for name, figure in figures.items():
+                    if isinstance(figure, float) and not math.isfinite(figure):
+                        raise BadRecord(f"{path}: {name} of {metric} {group} is not finite")
+
+
+def read_records(folder: Path, pattern: str) -> tuple[list[Record], list[str]]:
+    """The records in a folder, one per (run, evaluation), and what is wrong with the files that are left out."""
+    records: dict[tuple[str, str], Record] = {}
+    origins: dict[tuple[str, str], Path] = {}
+    problems = []
+    for path in sorted(folder.glob(pattern)):
+        try:
+            record = Record.read(path)
+        except (BadRecord, FileNotFoundError) as error:  # not found: a dangling link, or deleted meanwhile
+            problems.append(str(error))
+            continue
+        key = record.run_id, record.eval_id
+        if key in records:
+            problems.append(f"{path} is of the same run and evaluation as {origins[key]}")
+        records.setdefault(key, record)
+        origins.setdefault(key, path)
+    return list(records.values()), problems
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to 7 significant digits: more than any figure means, and half the size of the file."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """What made a result: versions, device, and the commit of this suite when it runs from a checkout."""
+    import importlib.metadata
+
+    packages = ("ltgen-bench", "torch", "diffusers", "numpy", "pillow")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {"versions": versions, "python": platform.python_version(), "device": device, **_commit()}
+
+
+def _commit() -> dict[str, Any]:
+    if not (ROOT / "pyproject.toml").exists():
+        return {}
+
+    def git(*args: str) -> str:
+        return subprocess.run(["git", "-C", os.fspath(ROOT), *args], capture_output=True, text=True, check=True).stdout
+
+    try:
+        dirty = bool(git("status", "--porcelain", "--", "ltgen_bench", "methods", "datasets").strip())
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": dirty}
+    except (OSError, subprocess.CalledProcessError):
+        return {}

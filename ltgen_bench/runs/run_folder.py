@@ -1,0 +1,203 @@
+"""Run folders: the only place where the state of the work lives. Drivers and workers can die at any moment.
+
+Images made elsewhere have such a folder too, RUNS/<dataset>/elsewhere/<id>/, with the images as samples.npz.
+
+RUNS/<dataset>/<method>/<run id>/
+    spec.json                 the resolved RunSpec
+    log.txt                   what the worker said
+    train.jsonl               losses, every 50 steps: pandas.read_json(path, lines=True)
+    progress.json             stage, step, speed, time left (for `status`)
+    checkpoint*.pt            while training
+    model/                    the trained network: plain diffusers, nothing to fold
+    samples-<id>.npz, .png    images and labels, and a grid of them
+    samples-<id>/             shards of them while sampling, with locks and progress of the workers that share the work
+    result-<eval id>.json     the scores: a run is done when this file is whole and its ids are right
+    result-<eval id>.png      the worst and best images of each group
+    failed.json               why it failed; not tried again by itself
+    lock                      who works on it now
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ltgen_bench.errors import UsageError
+from ltgen_bench.runs.record import BadRecord, Record, read_records
+from ltgen_bench.spec.specs import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec, coerce, digest, to_json
+from ltgen_bench.storage import lock
+from ltgen_bench.storage.atomic_files import read_json, write_json
+from ltgen_bench.storage.lock import Owner
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @classmethod
+    def of(cls, runs: Path, spec: RunSpec | SamplesSpec) -> RunFolder:
+        return cls(runs / spec.dataset.name / spec.method / spec.run_id)
+
+    @property
+    def spec(self) -> RunSpec | SamplesSpec:
+        """Raises UsageError when spec.json is missing or not readable."""
+        path = self.path / "spec.json"
+        try:
+            spec: RunSpec | SamplesSpec = coerce(read_json(path), SamplesSpec | RunSpec, str(path))
+            return spec
+        except FileNotFoundError:
+            raise UsageError(f"{self.path} is not a run folder: it has no spec.json") from None
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def create(self, spec: RunSpec | SamplesSpec) -> None:
+        """Make the folder ready for work; the caller holds its lock.
+
+        Raises UsageError when its spec.json is damaged or of another run.
+        """
+        for part in [*self.path.rglob(".*.part")]:  # left by a worker that was killed while writing
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
+        path = self.path / "spec.json"
+        if not path.exists():
+            write_json(path, to_json(spec))
+        elif (there := self.spec.run_id) != spec.run_id:
+            raise UsageError(f"{path} is of another run, {there}; move the folder away")
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def failed(self) -> Path:
+        return self.path / "failed.json"
+
+    def samples(self, spec: SampleSpec) -> Path:
+        return self.path / f"samples-{digest(to_json(spec))}.npz"
+
+    def shards(self, spec: SampleSpec) -> Path:
+        return self.samples(spec).with_suffix("")
+
+    def part_lock(self, spec: SampleSpec, part: int) -> Path:
+        return self.shards(spec) / f"lock-{part}"
+
+    def grid(self, spec: SampleSpec) -> Path:
+        return self.samples(spec).with_suffix(".png")
+
+    @property
+    def given(self) -> Path:
+        """Images made elsewhere."""
+        return self.path / "samples.npz"
+
+    def picture(self, how: ScoreSpec) -> Path:
+        """Of the images that were scored so."""
+        return self.grid(how.sample) if isinstance(how, EvalSpec) else self.given.with_suffix(".png")
+
+    def result(self, eval_id: str) -> Path:
+        return self.path / f"result-{eval_id}.json"
+
+    def extremes(self, eval_id: str) -> Path:
+        """A picture of the worst and best images."""
+        return self.result(eval_id).with_suffix(".png")
+
+    def results(self) -> tuple[list[Record], list[str]]:
+        """The finished scores, and what is wrong with the result files that are none."""
+        return read_records(self.path, "result-*.json")
+
+    def first_eval(self) -> ScoreSpec | None:
+        """How it was scored first, if it was."""
+        records, _ = self.results()
+        first = min(records, key=lambda record: str(record.provenance.get("finished", "")), default=None)
+        return first.eval if first else None
+
+    def record(self, eval_id: str) -> Record | None:
+        """The finished score, or None. A file that is damaged or of other ids is no result."""
+        try:
+            record = Record.read(self.result(eval_id))
+            return record if (record.run_id, record.eval_id) == (self.spec.run_id, eval_id) else None
+        except (FileNotFoundError, BadRecord, UsageError):
+            return None
+
+    def state(self, eval_id: str | None = None) -> str:
+        """Of one score, or of the whole run: done | running | failed | stopped (resumes where it was) | waiting."""
+        if eval_id is not None and self.record(eval_id) is not None:
+            return "done"
+        if self.owner() is not None:
+            return "running"
+        if self.failed.exists():
+            return "failed"
+        if eval_id is None and self.results()[0]:
+            return "done"
+        if self.model.exists() or any(self.path.glob("checkpoint*.pt")):
+            return "stopped"
+        return "waiting"
+
+    def owner(self) -> Owner | None:
+        """Who works on the run now, or on a part of its samples."""
+        locks = [self.lock, *(p for p in self.path.glob("samples-*/lock-*") if "." not in p.name)]
+        return next((owner for p in locks if (owner := lock.owner(p)) is not None and owner.alive), None)
+
+    def why_failed(self) -> str:
+        """The reason in failed.json."""
+        try:
+            return str(read_json(self.failed)["reason"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return f"see {self.log}"
+
+    def progress(self) -> dict[str, Any]:
+        """What the workers last said of their progress (stage, done, total, time, ...); empty when they said nothing.
+
+        While several share the sampling it is their sum.
+        """
+        whole = _progress(self.path / "progress.json")
+        parts = [_progress(path) for path in self.path.glob("samples-*/progress-*.json")]
+        parts = [p for p in parts if p and p["time"] > whole.get("time", 0)]
+        if not parts:
+            return whole
+        left = [p["seconds_left"] for p in parts if p.get("seconds_left") is not None]
+        return {
+            "stage": parts[0]["stage"],
+            "done": sum(p["done"] for p in parts),
+            "total": sum(p["total"] for p in parts),
+            "time": max(p["time"] for p in parts),
+            "seconds_left": max(left, default=None),
+        }
+
+
+def _progress(path: Path) -> dict[str, Any]:
+    try:
+        value = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return {}
+    whole = isinstance(value, dict) and {"stage", "done", "total", "time"} <= value.keys()
+    return value if whole else {}
+
+
+def run_folders(runs: Path) -> list[RunFolder]:
+    """All run folders under RUNS, in order of name."""
+    return [RunFolder(p.parent) for p in sorted(runs.glob("*/*/*/spec.json"))]
+
+
+def find_run(runs: Path, name: str) -> RunFolder:
+    """The run whose folder is `name`, or whose id starts with it. Raises UsageError when there is none, or several."""
+    if (folder := Path(name).absolute() / "spec.json").exists():
+        return RunFolder(folder.parent)
+    found = [r for r in run_folders(runs) if r.path.name.startswith(name)] if name else []
+    if not found:
+        raise UsageError(f"no run {name!r} in {runs}. Run: ltgen-bench list runs")
+    if len(found) > 1:
+        ids = ", ".join(r.path.name for r in found[:5])
+        raise UsageError(f"{name!r} fits {len(found)} runs: {ids}; give more of the id")
+    return found[0]

@@ -1,0 +1,48 @@
+"""Named sizes of the whole job. Every value can be overridden with --set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ltgen_bench.spec.specs import DiffusionSpec, NetSpec, SampleSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class Preset:
+    summary: str
+    features: str
+    max_size: int | None = None  # larger images are reduced to this size
+    net: NetSpec = field(default_factory=NetSpec)
+    train: TrainSpec = field(default_factory=TrainSpec)
+    diffusion: DiffusionSpec = field(default_factory=DiffusionSpec)
+    sample: SampleSpec = field(default_factory=SampleSpec)
+
+
+PRESETS = {
+    "smoke": Preset(
+        "a first look, minutes on two CPU cores; shows that everything works, not which method does",
+        features="efflite0@96",
+        max_size=16,
+        net=NetSpec(channels=(32, 64), layers=1),
+        train=TrainSpec(steps=500, batch=32, lr=1e-3, warmup=50, ema=0.99, precision="fp32"),
+        sample=SampleSpec(images=500, steps=20),
+    ),
+    "mini": Preset(
+        "a small comparison, tens of minutes on two CPU cores; images of at most 16 pixels",
+        features="efflite0@96",
+        max_size=16,
+        net=NetSpec(channels=(32, 64), layers=1),
+        train=TrainSpec(steps=3_000, batch=64, lr=1e-3, warmup=200, ema=0.995, precision="fp32"),
+        sample=SampleSpec(images=2_000),
+    ),
+    "60k": Preset(
+        "the papers' network for 60k steps x 64 and 10k images: a GPU for some hours",
+        features="inception",
+        train=TrainSpec(steps=60_000),
+        sample=SampleSpec(images=10_000),
+    ),
+    "paper": Preset(
+        "the papers' recipe: 300k steps x 64, EMA 0.9999, DDIM-50, omega 1.5, 50k images",
+        features="inception",
+    ),
+}

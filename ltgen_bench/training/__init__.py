@@ -1,0 +1,1 @@
+"""Methods, and the one training loop that they share."""

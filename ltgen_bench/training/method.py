@@ -1,0 +1,252 @@
+"""The method surface: what a long-tail training method may do, and how methods combine.
+
+A method is one file with one class:
+
+    class ClassBalanced(Method):
+        "Effective-number class weights."
+        name = "cb"
+        beta: float = 0.9999                      # a hyper-parameter: --set cb.beta=0.999
+
+        def weight(self, step, task):             # one of the hooks below
+            ...
+
+Methods combine by the *role* of the hooks they override, so no code knows a pair of methods. What all methods must
+share (optimizer, schedule, batch size, EMA, label dropout, precision, sampler) has no hook, on purpose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from typing_extensions import dataclass_transform
+
+from ltgen_bench.diffusion.denoiser import HALVES
+from ltgen_bench.errors import UsageError
+from ltgen_bench.rng import generator, seed_dropout
+
+if TYPE_CHECKING:
+    from ltgen_bench.data.groups import Groups
+    from ltgen_bench.diffusion.denoiser import Denoiser, Encoded, Half, Masks
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a method may know of the training it is part of. Tensors are float32 on the training device.
+
+    class_counts: (C,) training images of each class; class_means: (C, channels, height, width) mean training image of
+    each class, in [-1, 1]; alphas_cumprod: (T,) of the noise schedule.
+    """
+
+    class_counts: Tensor
+    class_means: Tensor
+    groups: Groups
+    alphas_cumprod: Tensor
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_counts)
+
+    @property
+    def class_freq(self) -> Tensor:
+        """pi, (C,): share of each class in the training set."""
+        return self.class_counts / self.class_counts.sum()
+
+    @property
+    def timesteps(self) -> int:
+        """T, the number of diffusion steps."""
+        return len(self.alphas_cumprod)
+
+
+class NoisePrior(NamedTuple):
+    """Class-dependent noise: an image of class y gets noise mean[y] + std[y] * N(0, I), in training and sampling.
+
+    mean: (C, channels, height, width); std: (C,).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+
+@dataclasses.dataclass
+class Step:
+    """One training step, the same for every method given the seed: batch, times, noise and the prediction.
+
+    B images: x0, noise, xt, eps are (B, channels, height, width); y, t are (B,) int64.
+    """
+
+    index: int
+    seed: int
+    x0: Tensor  # clean images in [-1, 1]
+    y: Tensor  # true labels, also in an unconditional batch
+    y_in: Tensor  # the labels the network is told: y, or the null label C throughout an unconditional batch
+    unconditional: bool  # whether this batch's labels were dropped, for classifier-free guidance
+    t: Tensor  # diffusion times 0..T-1
+    noise: Tensor
+    xt: Tensor  # sqrt(abar) x0 + sqrt(1 - abar) noise
+    net: Denoiser
+    encoded: Encoded = dataclasses.field(init=False)  # the down and middle path, where a method `reuses_encoder`
+    masks: dict[Half, Masks] = dataclasses.field(default_factory=dict)  # its dropout; a pass without them draws its own
+    eps: Tensor = dataclasses.field(init=False)  # its prediction of the noise
+    base: Tensor = dataclasses.field(init=False)  # (B,) denoising loss of each image, weighted
+    rng: torch.Generator = dataclasses.field(init=False)  # the running method's own random stream
+    logged: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    images: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    alarms: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    _method: str = ""
+    _streams: dict[str, torch.Generator] = dataclasses.field(default_factory=dict)
+
+    def predict(self, *, keep_encoded: bool) -> None:
+        """Run the network once; every method shares this prediction."""
+        for half in HALVES:
+            seed_dropout(self.xt.device, self.seed, half, self.index)
+            self.masks[half] = self.net.draw_masks(half, len(self.xt))
+        if keep_encoded:
+            self.encoded = self.net.encode(self.xt, self.t, self.y_in, self.masks["encoder"])
+            self.eps = self.net.decode(self.encoded, self.masks["decoder"])
+        else:
+            self.eps = self.net(self.xt, self.t, self.y_in, self.masks)
+
+    def log(self, name: str, value: Tensor) -> None:
+        """Write a scalar to the training log as `method/name`."""
+        self.logged[f"{self._method}/{name}"] = value.detach()
+
+    def log_images(self, name: str, values: Tensor) -> None:
+        """Write a figure of each image (B,) to the training log, averaged within each group of classes."""
+        self.images[f"{self._method}/{name}"] = values.detach()
+
+    def alarm(self, name: str, share: Tensor) -> None:
+        """Log the share of the batch on which a safeguard acted; above zero, the run says so."""
+        self.log(name, share)
+        self.alarms[f"{self._method}/{name}"] = share.detach()
+
+
+@dataclass_transform(frozen_default=True)
+class Method:
+    """A long-tail training method. Subclass it, name it, override the hooks you need.
+
+    Annotated class attributes are hyper-parameters (int, float, bool, str); the subclass becomes a frozen dataclass of
+    them. Raise UsageError in `__post_init__` for a value that makes no sense.
+    """
+
+    name: ClassVar[str]
+    """How the command line spells it."""
+    version: ClassVar[int] = 1
+    """Raise it when results would change: old results stay apart."""
+    order: ClassVar[int] = 50
+    """Place in a combination; small is nearer the network (wrapped first)."""
+    deviations: ClassVar[str] = ""
+    """What differs from the paper, in a sentence: leaderboards print it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True)(cls)
+
+    def wrap(self, net: Denoiser, task: Task, rng: torch.Generator) -> None:
+        """Add parameters to the network, in place, before training. Chained."""
+
+    def export(self, net: Denoiser) -> None:
+        """Fold what `wrap` added back into the plain network, in place, on a copy. Chained, in reverse."""
+
+    def sampling(self, task: Task) -> Tensor | None:
+        """Sampling weight of each class (C,), in place of one pass over the data per epoch. Exclusive."""
+        return None
+
+    def noise_prior(self, task: Task) -> NoisePrior | None:
+        """Class-dependent noise, for training and sampling alike. Exclusive."""
+        return None
+
+    def target(self, step: Step, task: Task) -> Tensor | None:
+        """What the network regresses to, in place of `step.noise`; called before `step.eps` exists. Exclusive."""
+        return None
+
+    def weight(self, step: Step, task: Task) -> Tensor | None:
+        """Weight of each image's denoising loss (B,), without gradient. Multiplied."""
+        return None
+
+    def losses(self, step: Step, task: Task) -> Mapping[str, Tensor]:
+        """Further scalar loss terms, logged as `method/term`. Summed."""
+        return {}
+
+    def reuses_encoder(self) -> bool:
+        """Whether `losses` uses `step.encoded`. If no method does, the shared pass is run, and compiled, in one."""
+        return False
+
+
+EXCLUSIVE = ("sampling", "noise_prior", "target")
+
+
+class Stack:
+    """Methods combined: `a+b+c`, in canonical order (by `order`, then name), whatever order they were given in.
+
+    Raises UsageError when a method is given twice or two of them set the same exclusive hook.
+    """
+
+    def __init__(self, methods: Iterable[Method]) -> None:
+        self.methods = tuple(sorted(methods, key=lambda m: (m.order, m.name)))
+        names = [m.name for m in self.methods]
+        if len(set(names)) < len(names):
+            raise UsageError(f"a method is named twice in {'+'.join(names)}")
+        for hook in EXCLUSIVE:
+            if len(owners := [m.name for m in self.methods if _overrides(m, hook)]) > 1:
+                raise UsageError(f"{' and '.join(owners)} both set {hook}(), which only one method can; pick one")
+
+    @property
+    def name(self) -> str:
+        return "+".join(m.name for m in self.methods)
+
+    def wrap(self, net: Denoiser, task: Task, seed: int) -> None:
+        for m in self.methods:
+            m.wrap(net, task, generator("cpu", seed, "wrap", m.name))
+
+    def export(self, net: Denoiser) -> None:
+        for m in reversed(self.methods):
+            m.export(net)
+
+    def sampling(self, task: Task) -> Tensor | None:
+        return next((m.sampling(task) for m in self.methods if _overrides(m, "sampling")), None)
+
+    def noise_prior(self, task: Task) -> NoisePrior | None:
+        return next((m.noise_prior(task) for m in self.methods if _overrides(m, "noise_prior")), None)
+
+    def loss(self, step: Step, task: Task) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total loss of a step and its terms: the weighted denoising loss as `denoise`, others as `method/term`."""
+        target = None
+        for m in self._taking_turns(step):
+            if _overrides(m, "target"):
+                target = m.target(step, task)
+        step.predict(keep_encoded=any(m.reuses_encoder() for m in self.methods))
+        error = (step.eps - (step.noise if target is None else target)).float().square()
+        step.base = error.mean((1, 2, 3))
+        step.images["denoise"] = step.base.detach()
+        for m in self._taking_turns(step):
+            if (weight := m.weight(step, task)) is not None:
+                step.base = step.base * weight
+        terms = {"denoise": step.base.mean()}
+        for m in self._taking_turns(step):
+            terms |= {f"{m.name}/{term}": value for term, value in m.losses(step, task).items()}
+        return torch.stack(list(terms.values())).sum(), terms
+
+    def _taking_turns(self, step: Step) -> Iterable[Method]:
+        """Each method in turn, with its name and random stream set in the step.
+
+        A stream depends on the method's name alone: adding another method moves nobody's draws.
+        """
+        for m in self.methods:
+            step._method = m.name
+            if m.name not in step._streams:
+                step._streams[m.name] = generator(step.xt.device, step.seed, m.name, step.index)
+            step.rng = step._streams[m.name]
+            yield m
+
+
+def _overrides(method: Method, hook: str) -> bool:
+    return getattr(type(method), hook) is not getattr(Method, hook)
+
+
+def overrides_nothing(method: Method) -> bool:
+    """Whether a method has no hooks of its own, so that it adds nothing to other methods."""
+    return not any(_overrides(method, h) for h in (*EXCLUSIVE, "wrap", "export", "weight", "losses"))

@@ -1,0 +1,384 @@
+"""Run folders: states, locks, files that are whole or not there, and results that cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ltgen_bench.errors import UsageError
+from ltgen_bench.runs.record import BadRecord, Record, read_records
+from ltgen_bench.runs.run_folder import RunFolder, find_run, run_folders
+from ltgen_bench.spec.specs import SampleSpec
+from ltgen_bench.storage import lock
+from ltgen_bench.storage.atomic_files import read_json, replacing, write_json
+
+MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture
+def record(make_record: MakeRecord) -> Record:
+    return make_record("cm+cbdm", 12.0)
+
+
+@pytest.fixture
+def place(tmp_path: Path, record: Record) -> RunFolder:
+    """A run folder on which nobody has worked yet."""
+    made = RunFolder.of(tmp_path, record.run)
+    made.create(record.run)
+    return made
+
+
+def write_lock(path: Path, *, pid: int, host: str = "", age: float = 0.0) -> None:
+    path.write_text(json.dumps({"host": host or socket.gethostname(), "pid": pid, "token": "theirs"}))
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def dead_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_dead_process_that_nobody_has_buried_holds_nothing(place: RunFolder) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
+    write_lock(place.lock, pid=zombie.pid)
+    with lock.hold(place.lock):
+        owner = lock.owner(place.lock)
+        assert owner is not None
+        assert owner.pid == os.getpid()
+    zombie.wait()
+
+
+# States
+
+
+def test_a_run_goes_from_waiting_to_done(place: RunFolder, record: Record) -> None:
+    eval_id = record.eval_id
+    assert (place.state(), place.state(eval_id)) == ("waiting", "waiting")
+    with lock.hold(place.lock):
+        assert (place.state(), place.state(eval_id)) == ("running", "running")
+    (place.path / "checkpoint-previous.pt").touch()
+    assert (place.state(), place.state(eval_id)) == ("stopped", "stopped")
+    write_json(place.failed, {"reason": "loss became nan at step 3"})
+    assert (place.state(), place.state(eval_id)) == ("failed", "failed")
+    assert place.why_failed() == "loss became nan at step 3"
+    place.failed.unlink()
+    place.model.mkdir()
+    assert place.state(eval_id) == "stopped"
+    record.write(place.result(eval_id))
+    assert (place.state(), place.state(eval_id)) == ("done", "done")
+    assert place.state("another eval") == "stopped"
+
+
+def test_a_dead_worker_leaves_a_stopped_run(place: RunFolder) -> None:
+    (place.path / "checkpoint.pt").touch()
+    write_lock(place.lock, pid=dead_pid())
+    assert place.state() == "stopped"
+
+
+def test_a_damaged_or_foreign_result_is_not_done(place: RunFolder, record: Record, make_record: MakeRecord) -> None:
+    path = place.result(record.eval_id)
+    path.write_text('{"half')
+    assert place.state(record.eval_id) == "waiting"
+    make_record("cb").write(path)
+    assert place.state(record.eval_id) == "waiting"
+    make_record("cm+cbdm", sample={"omega": 0.0}).write(path)
+    assert place.state(record.eval_id) == "waiting"
+
+
+def test_damaged_progress_and_failure_notes_say_nothing(place: RunFolder) -> None:
+    for text in ("{", "[]", '{"stage": "training"}', "\xff"):
+        (place.path / "progress.json").write_text(text, encoding="latin-1")
+        place.failed.write_text(text, encoding="latin-1")
+        assert place.progress() == {}
+        assert place.why_failed() == f"see {place.log}"
+
+
+def test_creating_a_run_again_keeps_it_and_clears_what_a_killed_worker_left(place: RunFolder, record: Record) -> None:
+    before = (place.path / "spec.json").read_bytes()
+    (place.path / ".model.1a2b.part").mkdir()
+    (place.path / ".model.1a2b.part" / ".config.json.part").touch()
+    (place.path / "samples-1").mkdir()
+    (place.path / "samples-1" / ".0000000.npz.3c4d.part").touch()
+    place.create(record.run)
+    assert (place.path / "spec.json").read_bytes() == before
+    assert sorted(p.name for p in place.path.rglob("*")) == ["samples-1", "spec.json"]
+
+
+def test_a_folder_with_a_damaged_or_foreign_spec_is_not_used(
+    place: RunFolder, record: Record, make_record: MakeRecord
+) -> None:
+    path = place.path / "spec.json"
+    path.write_text("{")
+    with pytest.raises(UsageError, match=r"spec\.json is not valid JSON"):
+        place.create(record.run)
+    path.write_text("{}")
+    with pytest.raises(UsageError, match=r"spec\.json lacks the field 'preset'"):
+        place.create(record.run)
+    path.unlink()
+    other = make_record("cb").run
+    place.create(other)
+    with pytest.raises(UsageError, match=rf"spec\.json is of another run, {other.run_id}; move the folder away"):
+        place.create(record.run)
+
+
+def test_samples_of_different_settings_have_different_files(place: RunFolder) -> None:
+    assert place.samples(SampleSpec(omega=0.0)) != place.samples(SampleSpec(omega=1.5))
+    assert place.grid(SampleSpec()).suffix == ".png"
+
+
+def test_runs_are_found_by_the_start_of_their_id_or_by_folder(
+    place: RunFolder, tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = place.path.name
+    assert find_run(tmp_path, run_id[:4]).path == place.path
+    assert find_run(tmp_path / "elsewhere", str(place.path)).path == place.path
+    monkeypatch.chdir(place.path)
+    assert find_run(tmp_path, ".").path == place.path
+    with pytest.raises(UsageError, match=r"no run 'ffff' in \S+\. Run: ltgen-bench list runs"):
+        find_run(tmp_path, "ffff")
+    records = [make_record("cb", seed=seed) for seed in range(17)]  # two of them share their first digit
+    for record in records:
+        RunFolder.of(tmp_path, record.run).create(record.run)
+    assert len(run_folders(tmp_path)) == 18
+    digits = [record.run_id[0] for record in records]
+    shared = next(d for d in digits if digits.count(d) > 1)
+    with pytest.raises(UsageError, match=rf"'{shared}' fits \d+ runs: .*; give more of the id"):
+        find_run(tmp_path, shared)
+
+
+# Locks
+
+
+def test_a_held_lock_refuses_a_second_holder_and_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with lock.hold(path):
+        with pytest.raises(lock.Held, match=f"process {os.getpid()} on {socket.gethostname()}"), lock.hold(path):
+            pass
+        assert path.exists()
+    assert not path.exists()
+    with pytest.raises(KeyError), lock.hold(path):
+        raise KeyError
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "taken"),
+    [
+        ({"pid": os.getppid()}, False),
+        ({"pid": 1, "host": "another-machine"}, False),
+        ({"pid": 0}, False),  # dead: set in the test
+        ({"pid": os.getppid(), "age": lock.STALE + 1}, True),
+        ({"pid": 1, "host": "another-machine", "age": lock.STALE + 1}, True),
+    ],
+)
+def test_only_the_lock_of_a_dead_owner_is_taken_over(tmp_path: Path, theirs: dict[str, Any], taken: bool) -> None:
+    path = tmp_path / "lock"
+    if theirs["pid"] == 0:
+        theirs, taken = {"pid": dead_pid()}, True
+    write_lock(path, **theirs)
+    if taken:
+        with lock.hold(path):
+            assert json.loads(path.read_text())["pid"] == os.getpid()
+        assert list(tmp_path.iterdir()) == []
+    else:
+        with pytest.raises(lock.Held), lock.hold(path):
+            pass
+        assert json.loads(path.read_text())["token"] == "theirs"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 5}'])
+def test_a_damaged_lock_counts_until_it_is_old(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "lock"
+    path.write_text(content)
+    with pytest.raises(lock.Held, match="on an unknown host"), lock.hold(path):
+        pass
+    os.utime(path, (time.time() - lock.STALE - 1,) * 2)
+    with lock.hold(path):
+        pass
+
+
+def test_the_heart_beats_while_the_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, beaten = tmp_path / "lock", threading.Event()
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.001)
+    monkeypatch.setattr("ltgen_bench.storage.lock.os.utime", lambda path: beaten.set())
+    with lock.hold(path):
+        assert beaten.wait(60)
+
+
+def test_of_many_that_see_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    write_lock(path, pid=dead_pid())
+    start, everyone_tried = threading.Barrier(8), threading.Barrier(8)
+    holders = []
+
+    def contend() -> None:
+        start.wait(60)
+        try:
+            with lock.hold(path):
+                holders.append(1)
+                everyone_tried.wait(60)
+        except lock.Held:
+            everyone_tried.wait(60)
+
+    threads = [threading.Thread(target=contend) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert holders == [1]
+    assert list(tmp_path.iterdir()) == []
+
+
+# Files
+
+
+def test_a_file_is_replaced_only_when_all_went_well(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    with replacing(path) as file:
+        file.write(b"first")
+
+    def fail() -> None:
+        with replacing(path) as file:
+            file.write(b"second, unfini")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_bytes() == b"first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_crash_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"a": 1})
+
+    def crash(source: Path, target: Path) -> None:
+        assert json.loads(source.read_bytes()) == {"a": 2}  # the new one is whole before it takes the place
+        raise SystemExit("killed")
+
+    monkeypatch.setattr("ltgen_bench.storage.atomic_files.os.replace", crash)
+    with pytest.raises(SystemExit):
+        write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+
+
+def test_json_is_strict(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+    for text in ('{"a": NaN}', "{", "", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"file\.json is not valid JSON"):
+            read_json(path)
+    with pytest.raises(ValueError, match=rf"{tmp_path} cannot be read: Is a directory"):
+        read_json(tmp_path)
+
+
+# Records
+
+
+def test_a_record_survives_being_written_and_read(place: RunFolder, record: Record) -> None:
+    path = place.result(record.eval_id)
+    record.write(path)
+    assert Record.read(path) == record
+    assert path.stat().st_size < 10_000
+    head = list(json.loads(path.read_text()).items())[:4]
+    assert head[1:] == [
+        ("run_id", record.run_id),
+        ("config_id", record.run.config_id),
+        ("eval_id", record.eval_id),
+    ]
+
+
+def damage(value: Any, *keys: str, to: Any) -> str:
+    """The JSON text of a value in which one thing deep inside is another."""
+    inner = value
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = to
+    return json.dumps(value)
+
+
+FD = ("scores", "FD-efflite0@96")
+
+
+@pytest.mark.parametrize(
+    ("keys", "to", "reason"),
+    [
+        (("schema",), 2, r"is not a result file of schema 1"),
+        (("run_id",), "0" * 12, r"run_id is '0{12}', but its contents give '\w{12}'"),
+        (("run", "seed"), 5, r"run_id is '\w{12}', but its contents give '\w{12}'"),
+        (("eval", "sample", "omega"), 0.0, r"eval_id is '\w{12}', but its contents give '\w{12}'"),
+        (("run", "train", "steps"), "many", r"\.run\.train\.steps must be a whole number, not 'many'"),
+        (("run",), None, r"\.run must be an object of RunSpec's fields, not None"),
+        (("run", "methods"), [{"name": "cm"}], r"\.run\.methods lacks the field 'version'"),
+        ((*FD, "overall", "value"), None, r"FD-efflite0@96 of overall has no value"),
+        ((*FD, "overall", "value"), float("nan"), r"is not valid JSON: NaN is not a JSON number"),
+        ((*FD, "overall", "se"), float("inf"), r"is not valid JSON: Infinity is not a JSON number"),
+        ((*FD, "minority"), 5, r"FD-efflite0@96 of minority has no value"),
+        (FD, 5, r"FD-efflite0@96 holds no groups"),
+    ],
+)
+def test_a_damaged_record_is_refused_with_the_reason(
+    tmp_path: Path, record: Record, keys: tuple[str, ...], to: Any, reason: str
+) -> None:
+    path = tmp_path / "result.json"
+    record.write(path)
+    path.write_text(damage(json.loads(path.read_text()), *keys, to=to))
+    with pytest.raises(BadRecord, match=rf"{path}.*{reason}"):
+        Record.read(path)
+
+
+def test_figures_beyond_all_floats_are_refused(tmp_path: Path, record: Record) -> None:
+    path = tmp_path / "result.json"
+    record.write(path)
+    path.write_text(path.read_text().replace('"value": 12.0', '"value": 1e999', 1))
+    with pytest.raises(BadRecord, match="value of FD-efflite0@96 overall is not finite"):
+        Record.read(path)
+
+
+def test_bad_and_doubled_files_are_left_out_and_named(tmp_path: Path, record: Record) -> None:
+    record.write(tmp_path / "a.json")
+    (tmp_path / "b.json").write_text("\xff", encoding="latin-1")
+    record.write(tmp_path / "c.json")
+    (tmp_path / "d.json").symlink_to("nowhere")
+    records, problems = read_records(tmp_path, "*.json")
+    assert records == [record]
+    assert [p.split(" ")[0] for p in problems] == [str(tmp_path / "b.json"), str(tmp_path / "c.json"), "[Errno"]
+    assert problems[1] == f"{tmp_path}/c.json is of the same run and evaluation as {tmp_path}/a.json"
+
+
+def test_status_names_damaged_files_and_still_lists_the_rest(
+    place: RunFolder, record: Record, make_record: MakeRecord, cli: Callable[..., Any]
+) -> None:
+    runs = place.path.parents[2]
+    record.write(place.result(record.eval_id))
+    broken, lost = (RunFolder.of(runs, make_record("cb", seed=seed).run) for seed in (1, 2))
+    broken.create(make_record("cb", seed=1).run)
+    broken.result("0" * 12).write_text("{}")
+    lost.create(make_record("cb", seed=2).run)
+    (lost.path / "spec.json").write_text("{")
+    (broken.path / "progress.json").write_text("{}")
+    got = cli("status", "--runs", runs)
+    assert got.code == 1
+    assert got.out.splitlines() == [
+        f"{broken.path.name}  waiting  digitslt  cb       seed 1",
+        f"{place.path.name}  done     digitslt  cm+cbdm  seed 0",
+        "1 done, 1 waiting",
+    ]
+    assert f"left out: {broken.path}/result-000000000000.json is not a result file of schema 1\n" in got.err
+    assert f"left out: {lost.path}/spec.json is not valid JSON: " in got.err
