@@ -11,8 +11,9 @@ import PIL
 from PIL import ImageOps
 
 from ltgen_bench.data.class_folders import Classes, Tree, opened
-from ltgen_bench.data.dataset import Dataset, Pool, square
+from ltgen_bench.data.dataset import Dataset, Pool
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.resize import square
 from ltgen_bench.errors import UsageError
 from ltgen_bench.storage.atomic_files import replacing
 

@@ -13,12 +13,14 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
-from ltgen_bench.data.dataset import Dataset
 from ltgen_bench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from ltgen_bench.data.dataset import Dataset
 
 Plugin = TypeVar("Plugin")
 

@@ -1,5 +1,6 @@
+from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
-from ltgen_bench.training.method import Method, NoisePrior, Task
+from ltgen_bench.training.method import Method, Task
 
 
 class NoiseResampling(Method):

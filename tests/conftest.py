@@ -20,11 +20,20 @@ from typing import Any
 
 import pytest
 
-from ltgen_bench.data.dataset import DatasetSpec, LongTail
 from ltgen_bench.data.groups import Groups
-from ltgen_bench.planning.plan import DataOptions
+from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.runs.job import DataOptions
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, MethodSpec, NetSpec, RunSpec, SampleSpec, TrainSpec
+from ltgen_bench.spec.specs import (
+    DatasetSpec,
+    DiffusionSpec,
+    EvalSpec,
+    MethodSpec,
+    NetSpec,
+    RunSpec,
+    SampleSpec,
+    TrainSpec,
+)
 
 COUNTS = (170, 121, 87, 62, 44, 32, 23, 16, 11, 8)
 DIGITS = DatasetSpec("digitslt", 1, 20.0, 8, 1, COUNTS, "a1" * 32, "b2" * 32, "c3" * 32)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltgen_bench.planning.plan import Execution, Request, plan
+from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.planning.reproduce import command_line
+from ltgen_bench.runs.job import Execution
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.storage import lock

@@ -12,13 +12,14 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ltgen_bench.data.dataset import LongTail
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.launch import launcher, worker
-from ltgen_bench.planning.plan import Execution, Job, Request, Stage, describe, parse_methods, plan
+from ltgen_bench.planning.plan import Request, plan
+from ltgen_bench.runs.job import Execution, Job, Stage
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
 from ltgen_bench.training.data_parallel import Team
-from ltgen_bench.training.method import Stack
 from ltgen_bench.training.method_contract import NET, TRAIN
+from ltgen_bench.training.stack import Stack, describe, parse_methods
 from ltgen_bench.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes")

@@ -21,18 +21,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltgen_bench.data.dataset import (
-    Dataset,
-    LongTail,
-    Pool,
-    choose,
-    data_folder,
-    exponential_counts,
-    preparing,
-    resized,
-    square,
-)
+from ltgen_bench.data.dataset import Dataset, Pool
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail, choose, exponential_counts
+from ltgen_bench.data.prepare import data_folder, preparing
+from ltgen_bench.data.resize import resized, square
 from ltgen_bench.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,7 +4,8 @@ import dataclasses
 import pytest
 import torch
 
-from ltgen_bench.diffusion.denoiser import Dropout, build, flops_per_image, smallest_multiple
+from ltgen_bench.diffusion.denoiser import Dropout
+from ltgen_bench.diffusion.unet import build, flops_per_image, smallest_multiple
 from ltgen_bench.planning.training_time import rough_flops
 from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.spec.specs import NetSpec

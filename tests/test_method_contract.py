@@ -3,8 +3,8 @@
 import pytest
 
 from ltgen_bench import registry
-from ltgen_bench.planning.plan import parse_methods
 from ltgen_bench.training.method_contract import CLAIMS, check_method
+from ltgen_bench.training.stack import parse_methods
 
 METHODS = sorted(registry.methods().entries())
 COMBINATIONS = [f"cm+{name}" for name in METHODS if name not in ("cm", "ddpm")]

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch.nn.utils import parametrize
 
-from ltgen_bench.data.dataset import exponential_counts
 from ltgen_bench.data.groups import Groups
-from ltgen_bench.diffusion.denoiser import build
+from ltgen_bench.data.long_tail import exponential_counts
 from ltgen_bench.diffusion.schedule import alphas_cumprod
+from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
-from ltgen_bench.planning.plan import parse_methods
 from ltgen_bench.spec.specs import DiffusionSpec, NetSpec
 from ltgen_bench.training.batches import class_means
-from ltgen_bench.training.method import Stack, Task
+from ltgen_bench.training.method import Task
 from ltgen_bench.training.method_contract import TRAIN, trainer
+from ltgen_bench.training.stack import Stack, parse_methods
 from ltgen_bench.training.trainer import Trainer
 
 

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from ltgen_bench.cli.progress import Terminal, duration
-from ltgen_bench.planning.plan import Job, Request, plan
+from ltgen_bench.planning.plan import Request, plan
+from ltgen_bench.runs.job import Job
 
 HALF = {"stage": "training", "done": 250, "total": 500, "time": 0.0}
 FIGURES = {"loss": 0.25, "images_per_s": 1234.5, "seconds_left": 75.0}

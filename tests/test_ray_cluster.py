@@ -24,7 +24,8 @@ from ltgen_bench.launch import launcher, process
 from ltgen_bench.launch.launcher import Resources, stages
 from ltgen_bench.launch.ray_cluster import Cluster
 from ltgen_bench.launch.worker import Worker
-from ltgen_bench.planning.plan import Execution, Job, Request, plan
+from ltgen_bench.planning.plan import Request, plan
+from ltgen_bench.runs.job import Execution, Job
 
 pytestmark = [
     pytest.mark.accidents,
@@ -238,7 +239,7 @@ def test_sampling_is_shared_by_all_that_is_there(
     cluster: Any, tmp_path: Path, undisturbed: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "PART", 60)
-    monkeypatch.setattr("ltgen_bench.sampling.sampler.SHARD", 60)
+    monkeypatch.setattr("ltgen_bench.sampling.shards.SHARD", 60)
     job = jobs_of(tmp_path / "runs")[0]
 
     def left() -> list[int]:

@@ -34,7 +34,8 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.launch import launcher, process, worker
 from ltgen_bench.leaderboard.pages import build
-from ltgen_bench.planning.plan import Execution, Job, Request, plan
+from ltgen_bench.planning.plan import Request, plan
+from ltgen_bench.runs.job import Execution, Job
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
 

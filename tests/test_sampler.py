@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from ltgen_bench.diffusion.denoiser import build
+from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import alphas_cumprod, scheduler
+from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
-from ltgen_bench.sampling.sampler import join_shards, labels, make_shards, sample, to_uint8
+from ltgen_bench.sampling.sampler import labels, sample
+from ltgen_bench.sampling.shards import join_shards, make_shards, to_uint8
 from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
-from ltgen_bench.training.method import NoisePrior
 from ltgen_bench.training.method_contract import NET
 
 DIFFUSION = DiffusionSpec()
@@ -122,7 +123,7 @@ def test_pixels_are_rounded_not_cut():
 @pytest.fixture
 def shards(net, tmp_path, monkeypatch):
     """Makes a set of 60 images in files of 20, or a part of it; the images, if all are made."""
-    monkeypatch.setattr("ltgen_bench.sampling.sampler.SHARD", 20)
+    monkeypatch.setattr("ltgen_bench.sampling.shards.SHARD", 20)
     monkeypatch.setattr("ltgen_bench.sampling.sampler.batch_size", lambda device, size: 10)
     spec = SampleSpec(images=60, steps=2)
     options = {"num_classes": 10, "shape": SHAPE, "seed": 3, "device": CPU, "bf16": False, "noise_prior": None}

@@ -12,9 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ltgen_bench.data.dataset import LongTail
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring import scorer
 from ltgen_bench.scoring.extractors import Extractor, extractor, features_of

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import pytest
 
-from ltgen_bench.data.dataset import DatasetSpec
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.plan import DataOptions, Execution, Job, build_stack, describe
+from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.serialise import coerce, digest, from_json, override, to_json
 from ltgen_bench.spec.specs import (
+    DatasetSpec,
     DiffusionSpec,
     EvalSpec,
     MethodSpec,
@@ -22,13 +23,9 @@ from ltgen_bench.spec.specs import (
     RunSpec,
     SampleSpec,
     TrainSpec,
-    coerce,
-    digest,
-    from_json,
-    override,
-    to_json,
 )
 from ltgen_bench.training.method import Method
+from ltgen_bench.training.stack import build_stack, describe
 
 DATA = DatasetSpec("digitslt", 1, 20.0, 8, 1, (170, 8), "aa", "bb", "cc")
 RUN = RunSpec(

@@ -13,11 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ltgen_bench import rng
 from ltgen_bench.device import peak_flops
 from ltgen_bench.diffusion import denoiser
-from ltgen_bench.planning.plan import describe, parse_methods
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
-from ltgen_bench.training.method import Method, Stack
+from ltgen_bench.training.log import Log
+from ltgen_bench.training.method import Method
 from ltgen_bench.training.method_contract import NET, TRAIN, trainer
-from ltgen_bench.training.trainer import Log, Trainer, _clip
+from ltgen_bench.training.stack import Stack, describe, parse_methods
+from ltgen_bench.training.trainer import Trainer, _clip
 
 METHODS = [
     ("ddpm", {}),
@@ -117,7 +118,7 @@ def imagined_gpu():
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        for where in ("batches", "method"):
+        for where in ("batches", "stack"):
             stack.enter_context(mock.patch(f"ltgen_bench.training.{where}.generator", generator))
         stack.enter_context(mock.patch("ltgen_bench.training.method.seed_dropout"))
         means = mock.patch(
@@ -145,7 +146,7 @@ def test_on_a_gpu_everything_of_a_step_is_made_there(digits, tmp_path, imagined_
 
 
 def test_a_line_of_the_log_is_written_when_its_figures_have_arrived(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltgen_bench.training.trainer.LOG_EVERY", 2)
+    monkeypatch.setattr("ltgen_bench.training.log.LOG_EVERY", 2)
     made = trainer(parse_methods("ddpm"), digits)
     log = Log(tmp_path / "train.jsonl", made, print)
 

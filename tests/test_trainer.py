@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from ltgen_bench.diffusion.denoiser import flops_per_image
+from ltgen_bench.diffusion.unet import flops_per_image
 from ltgen_bench.errors import RunFailed
-from ltgen_bench.planning.plan import parse_methods
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.method import Method, Stack
+from ltgen_bench.training.log import Log
+from ltgen_bench.training.loop import Stopped, Trained, train
+from ltgen_bench.training.method import Method
 from ltgen_bench.training.method_contract import trainer
-from ltgen_bench.training.trainer import Log, Stopped, Trained, train
+from ltgen_bench.training.stack import Stack, parse_methods
 
 CPU = torch.device("cpu")
 
@@ -51,7 +52,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(digits, tmp_path):
 
 
 def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltgen_bench.training.trainer.LOG_EVERY", 2)
+    monkeypatch.setattr("ltgen_bench.training.log.LOG_EVERY", 2)
     run(trainer(parse_methods("cm+cbdm"), digits), digits, tmp_path)
     table = pd.read_json(tmp_path / "train.jsonl", lines=True)
     assert table["step"].tolist() == [2, 4, 6]

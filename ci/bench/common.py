@@ -17,15 +17,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ltgen_bench.data.dataset import DatasetSpec, LongTail, exponential_counts
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail, exponential_counts
 from ltgen_bench.device import describe_device
-from ltgen_bench.diffusion.denoiser import Denoiser, build, flops_per_image
+from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.unet import build, flops_per_image
 from ltgen_bench.launch.process import environment
-from ltgen_bench.planning.plan import describe, parse_methods
 from ltgen_bench.spec.presets import PRESETS
-from ltgen_bench.spec.specs import DiffusionSpec, NetSpec, RunSpec, TrainSpec
+from ltgen_bench.spec.specs import DatasetSpec, DiffusionSpec, NetSpec, RunSpec, TrainSpec
+from ltgen_bench.training.stack import describe, parse_methods
 from ltgen_bench.training.trainer import Trainer
 
 Job = Callable[[], object]

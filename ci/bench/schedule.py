@@ -30,8 +30,9 @@ import ltgen_bench
 from ltgen_bench.cli.show import list_runs
 from ltgen_bench.launch.launcher import Resources
 from ltgen_bench.launch.ray_cluster import Cluster
-from ltgen_bench.planning.plan import Job, Request, plan
-from ltgen_bench.spec.specs import to_json
+from ltgen_bench.planning.plan import Request, plan
+from ltgen_bench.runs.job import Job
+from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.storage.atomic_files import write_json
 
 TINY = ["net.channels=32,32", "net.layers=1", "train.batch=8", "sample.images=120", "sample.steps=2"]

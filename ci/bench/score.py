@@ -184,9 +184,9 @@ def after_features(n: int, d: int) -> Job:
 
     So is what is the same for every model that is scored against this dataset.
     """
-    from ltgen_bench.data.dataset import exponential_counts
     from ltgen_bench.data.groups import Groups
     from ltgen_bench.data.images import Images
+    from ltgen_bench.data.long_tail import exponential_counts
     from ltgen_bench.scoring.extractors import Extractor
     from ltgen_bench.scoring.scorer import Scoring
 

@@ -26,7 +26,7 @@ from common import DEVICE, PRECISION, TASKS, Job, Task, machine, peak_bytes, rat
 from torch import nn
 
 from ltgen_bench.device import peak_flops
-from ltgen_bench.training.trainer import Log
+from ltgen_bench.training.log import Log
 
 try:
     import peers

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ltgen_bench.launch.launcher import Launcher
-    from ltgen_bench.planning.external_images import Given
-    from ltgen_bench.planning.plan import DataOptions, Job
+    from ltgen_bench.runs.job import DataOptions, ExternalJob, Job
     from ltgen_bench.runs.record import Record
 
 app = typer.Typer(
@@ -144,7 +143,8 @@ def run(
     A run that was interrupted goes on when the same command is given again.
     """
     from ltgen_bench.cli.progress import console
-    from ltgen_bench.planning.plan import Execution, Request, plan
+    from ltgen_bench.planning.plan import Request, plan
+    from ltgen_bench.runs.job import Execution
 
     out = console()
     request = Request(
@@ -307,7 +307,8 @@ def score(
     from ltgen_bench.cli.progress import console
     from ltgen_bench.launch.launcher import Resources, local
     from ltgen_bench.planning.external_images import take, take_again
-    from ltgen_bench.planning.plan import Execution, rescore
+    from ltgen_bench.planning.plan import rescore
+    from ltgen_bench.runs.job import Execution
     from ltgen_bench.runs.run_folder import find_run
     from ltgen_bench.spec.specs import SamplesSpec
 
@@ -494,7 +495,7 @@ def _seeds(text: str) -> list[int]:
 def _data_options(
     imbalance: str | None, size: int | None, data: Path | None, reference: Path | None, data_dir: Path | None
 ) -> DataOptions:
-    from ltgen_bench.planning.plan import DataOptions
+    from ltgen_bench.runs.job import DataOptions
 
     ratio: float | str | None = "default"
     if imbalance == "none":
@@ -599,19 +600,21 @@ def _work(out: Console, jobs: list[Job], launcher: AbstractContextManager[Launch
         signal.signal(signal.SIGTERM, before)
 
 
-def _score_given(out: Console, given: Given, settings: list[str] | None, runs: Path) -> None:
+def _score_given(out: Console, given: ExternalJob, settings: list[str] | None, runs: Path) -> None:
     """Score images made elsewhere, in this process: there is nothing to resume or to share out."""
     from rich.progress import Progress
+
+    from ltgen_bench.launch.score_stage import score_external
 
     if settings:
         raise UsageError(f"--set {settings[0]}: images made elsewhere are scored as they are, leave it out")
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("features", total=None)
-        record = given.score(lambda done, total: bar.update(task, completed=done, total=total))
+        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total))
     _show_results(out, [(given, record)], runs)
 
 
-def _show_results(out: Console, finished: Sequence[tuple[Job | Given, Record]], runs: Path) -> list[str]:
+def _show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Record]], runs: Path) -> list[str]:
     """Print the scores of what is done and rebuild the pages of this runs folder; problems with its files."""
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard.pages import build, score_text

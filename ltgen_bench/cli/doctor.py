@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ltgen_bench import registry
-from ltgen_bench.data.dataset import data_folder
+from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring.extractors import identify

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 if TYPE_CHECKING:
-    from ltgen_bench.planning.plan import Job
+    from ltgen_bench.runs.job import Job
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines when piped; several runs share one, three times as seldom."""

@@ -12,7 +12,8 @@ import typer
 
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.runs.run_folder import RunFolder
-from ltgen_bench.spec.specs import RunSpec, to_json
+from ltgen_bench.spec.serialise import to_json
+from ltgen_bench.spec.specs import RunSpec
 
 
 def complain(problems: Iterable[str]) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ltgen_bench.data.dataset import LongTail
 from ltgen_bench.data.images import Images
-from ltgen_bench.scoring.scorer import Attribution
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.storage.atomic_files import replacing
 
 MAX_ROWS = 30
@@ -44,12 +43,15 @@ def save_grid(images: Images, data: LongTail, path: Path, *, title: str) -> None
     _save(images, rows, path, title, legend)
 
 
-def save_extremes(images: Images, pulls: Attribution, data: LongTail, path: Path) -> None:
-    """Write a PNG: of each group, the images that pull its Fréchet distance up most, and least."""
+def save_extremes(images: Images, pulls: NDArray[np.float64], data: LongTail, path: Path) -> None:
+    """Write a PNG: of each group, the images that pull its Fréchet distance up most, and least.
+
+    pulls: (n,), how much each image does.
+    """
     rows = []
     for group, classes in data.groups:
         index = np.flatnonzero(np.isin(images.labels, classes))
-        order = index[np.argsort(-pulls.within_group[index], kind="stable")]
+        order = index[np.argsort(-pulls[index], kind="stable")]
         for which, chosen in (("worst", order[:COLUMNS]), ("best", order[::-1][:COLUMNS])):
             captions = [data.class_names[c] for c in images.labels[chosen]]
             rows.append(_Row(f"{group}  ·  {which}", group, chosen, captions))

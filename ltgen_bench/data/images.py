@@ -61,3 +61,8 @@ class Images:
                 return cls(file["images"], file["labels"].astype(np.int64, casting="safe"))
         except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
             raise UsageError(f"{path} is not an npz of uint8 `images` and integer `labels`: {error}") from error
+
+
+def describe_shape(shape: tuple[int, ...]) -> str:
+    """Of images (height, width, channels), in words."""
+    return f"{shape[1]}x{shape[0]} {'grey' if shape[2] == 1 else 'RGB'}"

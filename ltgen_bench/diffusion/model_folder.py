@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,41 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import scheduler
 from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
-from ltgen_bench.training.method import NoisePrior
-from ltgen_bench.training.trainer import Trained
 
 NOTE = "ltgen_bench.json"
 
 
-def save(folder: Path, trained: Trained, diffusion: DiffusionSpec, class_names: tuple[str, ...]) -> None:
+def save(
+    folder: Path,
+    net: Denoiser,
+    noise_prior: NoisePrior | None,
+    diffusion: DiffusionSpec,
+    class_names: tuple[str, ...],
+    training: Mapping[str, Any],
+) -> None:
     """Write the folder, all or nothing: weights and config for `UNet2DModel.from_pretrained`, a DDIM scheduler, the
-    noise prior if the method has one, and a note on labels and training."""
+    noise prior if the method has one, and a note on labels and training. Raises UsageError when the folder exists."""
     if folder.exists():
         raise UsageError(f"{folder} exists already")
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        unet = trained.net.unet.to("cpu", memory_format=torch.contiguous_format)
+        unet = net.unet.to("cpu", memory_format=torch.contiguous_format)
         unet.save_pretrained(part)
         scheduler(diffusion, SampleSpec()).save_pretrained(part)
-        if trained.noise_prior is not None:
-            mean, std = trained.noise_prior
+        if noise_prior is not None:
+            mean, std = noise_prior
             prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}
             save_file(prior, part / "noise_prior.safetensors")
         note = {
             "labels": dict(enumerate(class_names)),
             "null_label": len(class_names),
             "images": "in [-1, 1]; the network predicts the noise",
-            "training": trained.summary,
+            "training": training,
         }
         write_json(part / NOTE, note)
         os.replace(part, folder)

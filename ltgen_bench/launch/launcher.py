@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
-from ltgen_bench.planning.plan import Job, Stage
+from ltgen_bench.runs.job import Job, Stage
 from ltgen_bench.runs.run_folder import RunFolder
 
 PART = 5_000

@@ -25,7 +25,7 @@ from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages
-from ltgen_bench.planning.plan import Job
+from ltgen_bench.runs.job import Job
 
 RETRIES = 3
 """How often a stage is done again when its worker or machine was lost."""

@@ -6,18 +6,20 @@ from datetime import datetime, timezone
 
 import torch
 
-from ltgen_bench.data.dataset import LongTail
-from ltgen_bench.data.image_grid import save_extremes
+from ltgen_bench.data.image_grid import save_extremes, save_grid
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.errors import UsageError
-from ltgen_bench.planning.plan import DataOptions, Execution, build_stack
+from ltgen_bench.runs.job import DataOptions, Execution, ExternalJob
 from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.scorer import Scoring
 from ltgen_bench.spec.specs import RunSpec, SamplesSpec, ScoreSpec
+from ltgen_bench.storage import lock
+from ltgen_bench.training.stack import build_stack
 
 
 def evaluate(
@@ -50,7 +52,7 @@ def evaluate(
     for classes in pulls.scores.values():
         for c, figures in classes.items():
             figures["class"] = data.class_names[int(c)]
-    save_extremes(images, pulls, data, place.extremes(how.eval_id))
+    save_extremes(images, pulls.within_group, data, place.extremes(how.eval_id))
     methods = build_stack(source.methods).methods if isinstance(source, RunSpec) else ()
     record = Record(
         run=source,
@@ -62,6 +64,23 @@ def evaluate(
     )
     record.write(place.result(how.eval_id))
     return Record.read(place.result(how.eval_id))  # rounded, as everybody who comes later has it
+
+
+def score_external(job: ExternalJob, progress: Progress) -> Record:
+    """The record of images made elsewhere, made now or before. Raises UsageError when somebody else is at it."""
+    place = job.place
+    if (done := place.record(job.eval.eval_id)) is not None:
+        return done
+    try:
+        with lock.hold(place.lock):
+            place.create(job.spec)
+            if not place.given.exists():
+                title = f"{job.spec.dataset.name} {job.spec.name}, {len(job.images)} images made elsewhere"
+                save_grid(job.images, job.data, place.picture(job.eval), title=title)
+                job.images.save(place.given)
+            return evaluate(place, job.spec, job.eval, job.images, job.data, job.options, job.execution, progress)
+    except lock.Held as held:
+        raise UsageError(f"{held} is scoring these images; wait for it") from None
 
 
 def _now() -> str:

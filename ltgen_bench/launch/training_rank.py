@@ -14,10 +14,10 @@ from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed
 from ltgen_bench.launch.process import die_with_parent
 from ltgen_bench.launch.worker import FAULT, Worker
-from ltgen_bench.planning.plan import Job
+from ltgen_bench.runs.job import Job
 from ltgen_bench.storage.atomic_files import write_json
 from ltgen_bench.training.data_parallel import Team
-from ltgen_bench.training.trainer import Stopped
+from ltgen_bench.training.loop import Stopped
 
 
 def main() -> int:

@@ -22,22 +22,23 @@ from typing import Any
 
 import torch
 
-from ltgen_bench.data.dataset import LongTail
 from ltgen_bench.data.image_grid import save_grid
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
 from ltgen_bench.launch.score_stage import evaluate
-from ltgen_bench.planning.plan import Job, build_stack
-from ltgen_bench.sampling.sampler import join_shards, make_shards
+from ltgen_bench.runs.job import Job
+from ltgen_bench.sampling.shards import join_shards, make_shards
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import Team
-from ltgen_bench.training.trainer import Stopped, train
+from ltgen_bench.training.loop import Stopped, train
+from ltgen_bench.training.stack import build_stack
 
 FAULT = "team-failed.json"
 """In the run folder: why a process of a team failed. torchrun's exit code says only that one did."""
@@ -102,7 +103,9 @@ class Worker:
             checkpoint_seconds=self.job.execution.checkpoint_seconds,
         )
         if team.leads:
-            model_folder.save(self.place.model, trained, run.diffusion, data.class_names)
+            model_folder.save(
+                self.place.model, trained.net, trained.noise_prior, run.diffusion, data.class_names, trained.summary
+            )
             checkpoint.remove(self.place.path)
             self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.speed}")
 

@@ -14,7 +14,8 @@ import tabulate as tabulate_module
 from tabulate import tabulate
 
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec, to_json
+from ltgen_bench.spec.serialise import to_json
+from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,61 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ltgen_bench import registry
-from ltgen_bench.data.class_folders import opened
-from ltgen_bench.data.dataset import LongTail
-from ltgen_bench.data.image_grid import save_grid
+from ltgen_bench.data.external import read
 from ltgen_bench.data.images import Images
-from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.launch.score_stage import evaluate
-from ltgen_bench.planning.plan import DataOptions, Execution, check_execution, score_spec
-from ltgen_bench.runs.record import Record
+from ltgen_bench.errors import UsageError
+from ltgen_bench.planning.checks import check_execution
+from ltgen_bench.planning.plan import score_spec
+from ltgen_bench.runs.job import DataOptions, Execution, ExternalJob
 from ltgen_bench.runs.run_folder import RunFolder
-from ltgen_bench.scoring.extractors import Progress
+from ltgen_bench.scoring.checks import check
 from ltgen_bench.scoring.feature_sets import canonical
-from ltgen_bench.scoring.scorer import check, describe_shape
 from ltgen_bench.spec.presets import PRESETS
-from ltgen_bench.spec.specs import SamplesSpec, ScoreSpec
-from ltgen_bench.storage import lock
-
-
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """Images made elsewhere, and all that scoring them takes."""
-
-    place: RunFolder
-    spec: SamplesSpec
-    images: Images
-    data: LongTail
-    eval: ScoreSpec
-    options: DataOptions
-    execution: Execution
-
-    def score(self, progress: Progress) -> Record:
-        """The record, made now or before. Raises UsageError when somebody else is at it."""
-        place, eval_id = self.place, self.eval.eval_id
-        if (done := place.record(eval_id)) is not None:
-            return done
-        try:
-            with lock.hold(place.lock):
-                place.create(self.spec)
-                if not place.given.exists():
-                    title = f"{self.spec.dataset.name} {self.spec.name}, {len(self.images)} images made elsewhere"
-                    save_grid(self.images, self.data, place.picture(self.eval), title=title)
-                    self.images.save(place.given)
-                return evaluate(
-                    place, self.spec, self.eval, self.images, self.data, self.options, self.execution, progress
-                )
-        except lock.Held as held:
-            raise UsageError(f"{held} is scoring these images; wait for it") from None
+from ltgen_bench.spec.specs import SamplesSpec
 
 
 def take(
@@ -68,7 +27,7 @@ def take(
     options: DataOptions,
     execution: Execution,
     runs: Path,
-) -> Given:
+) -> ExternalJob:
     """Images from a file or folder, to be compared with a dataset. Writes nothing yet; raises UsageError.
 
     name: what tables call them, by default as the file. features: by default those of the dataset's preset.
@@ -82,12 +41,12 @@ def take(
     images = images[canonical(images)[0]]
     spec = SamplesSpec(name, data.spec, len(images), images.sha256)
     how = score_spec(data, features or PRESETS[kind.preset].features, options, execution)
-    return Given(RunFolder.of(runs, spec), spec, images, data, how, options, execution)
+    return ExternalJob(RunFolder.of(runs, spec), spec, images, data, how, options, execution)
 
 
 def take_again(
     place: RunFolder, spec: SamplesSpec, features: str | None, options: DataOptions, execution: Execution
-) -> Given:
+) -> ExternalJob:
     """Images that were taken before, to be scored in other features. Raises UsageError."""
     check_execution(execution)
     options = dataclasses.replace(options, imbalance=spec.dataset.imbalance, size=spec.dataset.size)
@@ -97,105 +56,7 @@ def take_again(
     first = place.first_eval()
     default = first.features if first else PRESETS[registry.datasets().load(spec.dataset.name).preset].features
     how = score_spec(data, features or default, options, execution)
-    return Given(place, spec, Images.load(place.given), data, how, options, execution)
-
-
-def read(path: Path, data: LongTail) -> Images:
-    """The images of an npz, or of a folder or zip of class folders, in the format of a dataset's.
-
-    Raises UsageError for anything that is not one uint8 image of that format, or one class of the dataset, each.
-    """
-    if path.is_dir():
-        return _from_tree(path, data)
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
-    if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path} is neither an npz nor a folder or zip of class folders")
-    with zipfile.ZipFile(path) as archive:
-        arrays = [name for name in archive.namelist() if name.endswith(".npy")]
-    return _from_npz(path, data) if arrays else _from_tree(path, data)
-
-
-def _from_npz(path: Path, data: LongTail) -> Images:
-    images, labels = (_array(path, name) for name in ("images", "labels"))
-    if images.dtype != np.uint8:
-        what = f"{path}: images are {images.dtype}"
-        if np.issubdtype(images.dtype, np.floating):
-            finite = np.isfinite(images)
-            if not finite.all():
-                first = np.argwhere(~finite)[0][0] if images.ndim else 0
-                raise UsageError(f"{path}: image {first} holds NaN or infinity; only finished images can be scored")
-            if images.size:
-                what += f" from {images.min():g} to {images.max():g}"
-        raise UsageError(f"{what}; round them to uint8 from 0 to 255, as only you know their range")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise UsageError(f"{path}: labels are {labels.dtype}; give class ids, whole numbers")
-    if labels.shape != images.shape[:1]:
-        raise UsageError(
-            f"{path}: labels of shape {labels.shape} for images of shape {images.shape}; give one class id per image"
-        )
-    pixels = images[..., None] if images.ndim == 3 else images
-    shape = data.reference.pixels.shape[1:]
-    if pixels.shape[1:] == (shape[2], *shape[:2]) != shape:
-        pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-    if pixels.shape[1:] != shape:
-        sides = [side for side in images.shape[1:] if side not in (1, 3)]
-        raise _misfit(path, f"images have shape {images.shape}", shape, sides, data)
-    return Images(pixels, labels.astype(np.int64))
-
-
-def _array(path: Path, name: str) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if name in file.files:
-                return np.asarray(file[name])
-            known = ", ".join(file.files)
-    except Exception as error:  # a damaged file can make NumPy raise almost anything
-        if "allow_pickle" in str(error):
-            why = "holds Python objects, which are never loaded; save plain arrays"
-        else:
-            why = f"cannot be read: {error}"
-        raise UsageError(f"{path}: the array {name} {why}") from error
-    raise UsageError(f"{path} has no array {name!r}, only {known}; name the arrays images and labels")
-
-
-def _from_tree(path: Path, data: LongTail) -> Images:
-    shape = data.reference.pixels.shape[1:]
-    pixels: list[NDArray[np.uint8]] = []
-    labels: list[int] = []
-    with opened(path) as tree:
-        ids = _class_ids(path, list(tree.train), data)
-        for folder, names in tree.train.items():
-            for name in names:
-                with tree.image(name) as image:
-                    if image.size != (shape[1], shape[0]):
-                        what = f"{name} has {image.width}x{image.height} pixels"
-                        raise _misfit(path, what, shape, image.size, data)
-                    rgb = np.asarray(image.convert("RGB"))
-                grey = (rgb == rgb[..., :1]).all()  # many programs write grey images with three channels
-                if shape[2] == 1 and not grey:
-                    raise UsageError(f"{path}: {name} has colours; the images of {data.spec.name} are grey")
-                pixels.append(rgb[..., : shape[2]])
-                labels.append(ids[folder])
-    return Images(np.stack(pixels), np.array(labels, np.int64))
-
-
-def _class_ids(path: Path, folders: Sequence[str], data: LongTail) -> dict[str, int]:
-    """Class id of each class folder, by the class's name or, where no folder has one, by its number."""
-    by_name = {name: c for c, name in enumerate(data.class_names)}
-    if not set(folders) & set(by_name) and all(folder.isdecimal() for folder in folders):
-        return {folder: int(folder) for folder in folders}
-    for folder in folders:
-        if folder not in by_name:
-            raise unknown("class", folder, by_name, str(path))
-    return {folder: by_name[folder] for folder in folders}
-
-
-def _misfit(path: Path, what: str, shape: tuple[int, ...], sides: Sequence[int], data: LongTail) -> UsageError:
-    """The error for images of another size or with other channels than the dataset's."""
-    smaller = len(sides) == 2 and sides[0] == sides[1] < shape[0]
-    hint = f"; --size {sides[0]} reduces them to yours" if smaller else ""
-    return UsageError(f"{path}: {what}; the images of {data.spec.name} are {describe_shape(shape)}{hint}")
+    return ExternalJob(place, spec, Images.load(place.given), data, how, options, execution)
 
 
 def _checked_name(name: str) -> str:

@@ -8,7 +8,7 @@ import time
 import torch
 
 from ltgen_bench.device import pick_device
-from ltgen_bench.planning.plan import Job
+from ltgen_bench.runs.job import Job
 from ltgen_bench.spec.specs import NetSpec
 
 EFFICIENCY = 0.4

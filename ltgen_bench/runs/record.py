@@ -13,7 +13,8 @@ from typing import Any
 
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec, ScoreSpec, from_json, to_json
+from ltgen_bench.spec.serialise import from_json, to_json
+from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec, ScoreSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
 
 SCHEMA = 1

@@ -26,7 +26,8 @@ from typing import Any
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import BadRecord, Record, read_records
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec, coerce, digest, to_json
+from ltgen_bench.spec.serialise import coerce, digest, to_json
+from ltgen_bench.spec.specs import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.storage.lock import Owner

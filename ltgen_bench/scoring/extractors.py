@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ltgen_bench.data.dataset import data_folder
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.scoring.extractor_networks import DinoV2, Inception, fold_norms
 from ltgen_bench.storage import lock

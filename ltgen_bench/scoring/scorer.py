@@ -18,11 +18,11 @@ from torch import Tensor
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
-from ltgen_bench.errors import UsageError
+from ltgen_bench.scoring.checks import check
 from ltgen_bench.scoring.extractors import Extractor, Progress
 from ltgen_bench.scoring.feature_sets import Figures, Side, Sides, read
 from ltgen_bench.scoring.metrics.frechet import Frechet, Moments, Pair, frechet, principal_axes
-from ltgen_bench.scoring.metrics.inception_score import SPLITS, inception_scores
+from ltgen_bench.scoring.metrics.inception_score import inception_scores
 from ltgen_bench.scoring.metrics.kid import Subsets, Within, kid, within
 from ltgen_bench.scoring.metrics.linear_classifier import Classifier, calibration, fit
 from ltgen_bench.scoring.metrics.precision_recall import KS, memorised, neighbours, radii
@@ -35,7 +35,6 @@ _VERSION = 1  # of what is kept beside the features
 
 Scores = dict[str, dict[str, Figures]]
 
-_LEAST = max(SPLITS, max(KS) + 1)  # images of a group
 # The most images of a side in figures of quadratic cost: nearest neighbours, pooled KID, KID of one class.
 _NEIGHBOURS_CAP, _KID_CAP, _CLASS_CAP = 10_000, 5_000, 1_000
 _AXES = 64  # principal directions that a class of a few hundred images can fill
@@ -436,40 +435,3 @@ def _name(metric: str, extractor: Extractor) -> str:
     if extractor.id == "inception":
         return "FID" if metric == "FD" else metric
     return f"{metric}-{extractor.id}"
-
-
-def check_enough(what: str, per_class: int, groups: Groups) -> None:
-    """Raises UsageError when so many images of each class are too few to score. what: "generated" or "real"."""
-    for name, ids in groups:
-        if (n := len(ids) * per_class) < _LEAST or per_class < 2:
-            needed = max(_LEAST, 2 * len(ids))
-            raise UsageError(
-                f"{n} {what} images of the {name} classes are too few; scoring needs {needed} in this group"
-            )
-
-
-def check(generated: Images, reference: Images, groups: Groups) -> None:
-    """Raises UsageError, in one sentence, when the generated images cannot be scored against the reference."""
-    classes = sorted(c for _, ids in groups for c in ids)
-    shape, expected = generated.pixels.shape[1:], reference.pixels.shape[1:]
-    if shape != expected:
-        ours, theirs = describe_shape(shape), describe_shape(expected)
-        raise UsageError(f"generated images are {ours}, those of the dataset {theirs}")
-    for what, images in (("generated", generated), ("real", reference)):
-        if extra := sorted(set(np.unique(images.labels).tolist()) - set(classes)):
-            raise UsageError(f"{what} images have class {extra[0]}; the dataset has classes 0 to {classes[-1]}")
-        counts = {c: int((images.labels == c).sum()) for c in classes}
-        least, most = min(counts, key=lambda c: counts[c]), max(counts, key=lambda c: counts[c])
-        if counts[least] == 0:
-            raise UsageError(f"no {what} images of class {least}; every class is scored, with as many images each")
-        if what == "generated" and counts[least] < counts[most]:
-            raise UsageError(
-                f"{counts[least]} generated images of class {least} and {counts[most]} of class {most}; "
-                "every class must have as many"
-            )
-        check_enough(what, counts[least], groups)
-
-
-def describe_shape(shape: tuple[int, ...]) -> str:
-    """Of images (height, width, channels), in words."""
-    return f"{shape[1]}x{shape[0]} {'grey' if shape[2] == 1 else 'RGB'}"

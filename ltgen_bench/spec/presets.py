@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ltgen_bench.spec.specs import DiffusionSpec, NetSpec, SampleSpec, TrainSpec
+from ltgen_bench.spec.specs import (
+    DiffusionSpec,
+    NetSpec,
+    SampleSpec,
+    TrainSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,6 @@ PRESETS = {
         features="inception",
     ),
 }
+
+
+SECTIONS = ("net", "train", "diffusion", "sample")

@@ -6,19 +6,16 @@ processes, torch.compile, library versions, how often checkpoints are written.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-import json
-import math
-import types
-import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from ltgen_bench.data.dataset import DatasetSpec
-from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.spec.serialise import canonical, digest, to_json
+
+if TYPE_CHECKING:
+    pass
 
 PROTOCOL = 1
 """Meaning of training and sampling. Raised when the same spec would give other numbers: old results move apart."""
@@ -155,120 +152,21 @@ class EvalSpec(ScoreSpec):
     sample: SampleSpec
 
 
-Spec = TypeVar("Spec")
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What identifies the data of a run; JSON-able with `dataclasses.asdict`, and hashed into every run id.
 
-
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def to_json(spec: Any) -> dict[str, Any]:
-    """A spec as plain JSON values (tuples as lists)."""
-    value: dict[str, Any] = _plain(spec)
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
-
-
-def canonical(spec: Spec) -> Spec:
-    """The spec with every value of its field's type, so that equal settings hash equally: 2 for a float is 2.0."""
-    return from_json(type(spec), to_json(spec), type(spec).__name__)
-
-
-def digest(value: Any) -> str:
-    """The first 12 hex digits of the SHA-256 of the canonical JSON (sorted keys, no spaces, no NaN)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def from_json(kind: type[Spec], value: Any, where: str = "spec") -> Spec:
-    """Read a spec back. Raises UsageError for missing or unknown fields and wrong types."""
-    if not isinstance(value, Mapping):
-        raise UsageError(f"{where} must be an object of {kind.__name__}'s fields, not {value!r}")
-    hints = _hints(typing.cast(Any, kind))
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for name in value:
-        if name not in names:
-            raise unknown("field", name, names, where)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and field.name not in value:
-            raise UsageError(f"{where} lacks the field {field.name!r}")
-    return kind(**{name: coerce(v, hints[name], f"{where}.{name}") for name, v in value.items()})
-
-
-def override(spec: Spec, changes: Mapping[str, str], where: str) -> Spec:
-    """A spec with some fields replaced by values typed on the command line.
-
-    Raises UsageError for an unknown field, with the near miss, and for a value of the wrong type.
+    size: height = width in pixels. channels: 1 (grey) or 3 (RGB). imbalance: largest class / smallest class of the
+    recipe, None for the images as they come. split_sha256: of the chosen indices into the pool, int64 little-endian, in
+    order. data_sha256, reference_sha256: `Images.sha256` of both sets, which covers decoding and resizing.
     """
-    hints = _hints(typing.cast(Any, type(spec)))
-    names = [f.name for f in dataclasses.fields(spec)]  # type: ignore[arg-type]
-    for name in changes:
-        if name not in names:
-            raise unknown("setting", f"{where}.{name}", [f"{where}.{n}" for n in names], "--set")
-    values = {name: coerce(v, hints[name], f"--set {where}.{name}") for name, v in changes.items()}
-    return dataclasses.replace(spec, **values)  # type: ignore[type-var]
 
-
-def coerce(value: Any, kind: Any, where: str) -> Any:
-    """`value` as a `kind`: from JSON, or from text typed on the command line. Raises UsageError."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        if value in args:
-            return value
-        raise unknown("value", str(value), [str(a) for a in args], where)
-    if origin in (typing.Union, types.UnionType):
-        if type(None) in args and value in (None, "none"):
-            return None
-        kinds = [a for a in args if a is not type(None)]
-        for candidate in kinds[:-1]:
-            with contextlib.suppress(UsageError):
-                return coerce(value, candidate, where)
-        return coerce(value, kinds[-1], where)
-    if origin is tuple:
-        items = value.split(",") if isinstance(value, str) else value
-        if isinstance(items, list | tuple):
-            return tuple(coerce(item, args[0], where) for item in items)
-    elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return value if isinstance(value, kind) else from_json(kind, value, where)
-    elif kind is bool:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
-    elif kind in (int, float) and (number := _number(value, kind)) is not None:
-        return number
-    elif kind is Any or (kind is str and isinstance(value, str)):
-        return value
-    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
-        return dict(value)
-    raise UsageError(f"{where} must be {_words(kind)}, not {value!r}")
-
-
-def _number(value: Any, kind: type[int] | type[float]) -> int | float | None:
-    """`value` as a finite int or float; None when it is not one."""
-    if isinstance(value, bool):
-        return None
-    try:
-        number = kind(value.replace("_", "") if isinstance(value, str) else value)
-        exact = isinstance(value, str) or number == value
-        return number + 0 if exact and math.isfinite(number) else None  # + 0: -0.0 is 0.0
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _words(kind: Any) -> str:
-    if typing.get_origin(kind) is tuple:
-        return f"a comma-separated list of {_words(typing.get_args(kind)[0]).removeprefix('a ')}s"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
+    name: str
+    version: int
+    imbalance: float | None
+    size: int
+    channels: int
+    class_counts: tuple[int, ...]
+    split_sha256: str
+    data_sha256: str
+    reference_sha256: str

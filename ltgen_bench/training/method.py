@@ -17,16 +17,16 @@ share (optimizer, schedule, batch size, EMA, label dropout, precision, sampler) 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import dataclass_transform
 
 from ltgen_bench.diffusion.denoiser import HALVES
-from ltgen_bench.errors import UsageError
-from ltgen_bench.rng import generator, seed_dropout
+from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.rng import seed_dropout
 
 if TYPE_CHECKING:
     from ltgen_bench.data.groups import Groups
@@ -59,16 +59,6 @@ class Task:
     def timesteps(self) -> int:
         """T, the number of diffusion steps."""
         return len(self.alphas_cumprod)
-
-
-class NoisePrior(NamedTuple):
-    """Class-dependent noise: an image of class y gets noise mean[y] + std[y] * N(0, I), in training and sampling.
-
-    mean: (C, channels, height, width); std: (C,).
-    """
-
-    mean: Tensor
-    std: Tensor
 
 
 @dataclasses.dataclass
@@ -174,79 +164,3 @@ class Method:
     def reuses_encoder(self) -> bool:
         """Whether `losses` uses `step.encoded`. If no method does, the shared pass is run, and compiled, in one."""
         return False
-
-
-EXCLUSIVE = ("sampling", "noise_prior", "target")
-
-
-class Stack:
-    """Methods combined: `a+b+c`, in canonical order (by `order`, then name), whatever order they were given in.
-
-    Raises UsageError when a method is given twice or two of them set the same exclusive hook.
-    """
-
-    def __init__(self, methods: Iterable[Method]) -> None:
-        self.methods = tuple(sorted(methods, key=lambda m: (m.order, m.name)))
-        names = [m.name for m in self.methods]
-        if len(set(names)) < len(names):
-            raise UsageError(f"a method is named twice in {'+'.join(names)}")
-        for hook in EXCLUSIVE:
-            if len(owners := [m.name for m in self.methods if _overrides(m, hook)]) > 1:
-                raise UsageError(f"{' and '.join(owners)} both set {hook}(), which only one method can; pick one")
-
-    @property
-    def name(self) -> str:
-        return "+".join(m.name for m in self.methods)
-
-    def wrap(self, net: Denoiser, task: Task, seed: int) -> None:
-        for m in self.methods:
-            m.wrap(net, task, generator("cpu", seed, "wrap", m.name))
-
-    def export(self, net: Denoiser) -> None:
-        for m in reversed(self.methods):
-            m.export(net)
-
-    def sampling(self, task: Task) -> Tensor | None:
-        return next((m.sampling(task) for m in self.methods if _overrides(m, "sampling")), None)
-
-    def noise_prior(self, task: Task) -> NoisePrior | None:
-        return next((m.noise_prior(task) for m in self.methods if _overrides(m, "noise_prior")), None)
-
-    def loss(self, step: Step, task: Task) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total loss of a step and its terms: the weighted denoising loss as `denoise`, others as `method/term`."""
-        target = None
-        for m in self._taking_turns(step):
-            if _overrides(m, "target"):
-                target = m.target(step, task)
-        step.predict(keep_encoded=any(m.reuses_encoder() for m in self.methods))
-        error = (step.eps - (step.noise if target is None else target)).float().square()
-        step.base = error.mean((1, 2, 3))
-        step.images["denoise"] = step.base.detach()
-        for m in self._taking_turns(step):
-            if (weight := m.weight(step, task)) is not None:
-                step.base = step.base * weight
-        terms = {"denoise": step.base.mean()}
-        for m in self._taking_turns(step):
-            terms |= {f"{m.name}/{term}": value for term, value in m.losses(step, task).items()}
-        return torch.stack(list(terms.values())).sum(), terms
-
-    def _taking_turns(self, step: Step) -> Iterable[Method]:
-        """Each method in turn, with its name and random stream set in the step.
-
-        A stream depends on the method's name alone: adding another method moves nobody's draws.
-        """
-        for m in self.methods:
-            step._method = m.name
-            if m.name not in step._streams:
-                step._streams[m.name] = generator(step.xt.device, step.seed, m.name, step.index)
-            step.rng = step._streams[m.name]
-            yield m
-
-
-def _overrides(method: Method, hook: str) -> bool:
-    return getattr(type(method), hook) is not getattr(Method, hook)
-
-
-def overrides_nothing(method: Method) -> bool:
-    """Whether a method has no hooks of its own, so that it adds nothing to other methods."""
-    return not any(_overrides(method, h) for h in (*EXCLUSIVE, "wrap", "export", "weight", "losses"))

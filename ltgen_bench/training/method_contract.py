@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from ltgen_bench.data.dataset import LongTail
-from ltgen_bench.diffusion.denoiser import build
-from ltgen_bench.planning.plan import SECTIONS, DataOptions, build_stack, describe, parse_methods
-from ltgen_bench.spec.specs import DiffusionSpec, MethodSpec, NetSpec, RunSpec, TrainSpec, from_json, to_json
-from ltgen_bench.training.method import Stack
+from ltgen_bench import registry
+from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.diffusion.unet import build
+from ltgen_bench.spec.presets import SECTIONS
+from ltgen_bench.spec.serialise import from_json, to_json
+from ltgen_bench.spec.specs import DiffusionSpec, MethodSpec, NetSpec, RunSpec, TrainSpec
+from ltgen_bench.training.stack import Stack, build_stack, describe, parse_methods
 from ltgen_bench.training.trainer import Trainer
 
 STEPS = 6
@@ -24,7 +26,7 @@ TRAIN = TrainSpec(steps=STEPS, batch=12, lr=1e-3, warmup=2, ema=0.9, label_dropo
 def check_method(text: str) -> Iterator[tuple[str, str | None]]:
     """(claim, what breaks it or None) for a method or a combination. Raises UsageError when it is not known."""
     stack = parse_methods(text)
-    data = DataOptions().load("digitslt")
+    data = registry.datasets().load("digitslt")().load()
     for claim, check in CLAIMS.items():
         try:
             check(stack, data)

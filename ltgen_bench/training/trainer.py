@@ -4,55 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
-import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ltgen_bench.data.dataset import LongTail
-from ltgen_bench.device import peak_flops
-from ltgen_bench.diffusion.denoiser import Denoiser, build, flops_per_image
+from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.schedule import alphas_cumprod
-from ltgen_bench.errors import RunFailed
+from ltgen_bench.diffusion.unet import build
 from ltgen_bench.spec.specs import RunSpec
-from ltgen_bench.training import checkpoint
 from ltgen_bench.training.batches import Batches, class_means
 from ltgen_bench.training.data_parallel import Team
-from ltgen_bench.training.method import NoisePrior, Stack, Step, Task
+from ltgen_bench.training.method import Step, Task
+from ltgen_bench.training.stack import Stack
 
-LOG_EVERY = 50
-"""Steps averaged into one line of train.jsonl."""
 AGREE_EVERY = 10
 """Steps between the moments when a team can stop."""
-
-
-class Stopped(Exception):
-    """Training was asked to stop; a checkpoint is on disk."""
-
-
-@dataclass
-class Trained:
-    """What training leaves: the plain network with averaged weights, and figures on how it went."""
-
-    net: Denoiser
-    noise_prior: NoisePrior | None
-    summary: dict[str, Any]
-
-    @property
-    def speed(self) -> str:
-        """In words: images and floating-point operations per second, and their share of the most the device can do.
-
-        The operations are those of the shared recipe, one pass per image and step (what is known as model-flops
-        utilisation): a method's further passes make it slower, not busier.
-        """
-        rate, flops, share = (self.summary[k] for k in ("images_per_s", "flops_per_s", "mfu"))
-        return f"{rate:.0f} images/s, {flops / 1e9:,.0f} GFLOP/s" + (f", MFU {share:.0%}" if share else "")
 
 
 class Trainer:
@@ -183,192 +152,6 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
-@dataclass
-class _Sent:
-    """The figures of some steps, on their way from the device."""
-
-    step: int  # the last one
-    seconds: float  # what they took
-    steps: list[tuple[int, tuple[str, ...]]]  # index and names of the figures of each
-    values: Tensor  # of all of them, one after another, on the CPU
-    arrived: torch.cuda.Event | None
-
-    def is_there(self) -> bool:
-        return self.arrived is None or bool(self.arrived.query())  # type: ignore[no-untyped-call]
-
-
-@dataclass
-class Log:
-    """Averages what happened over LOG_EVERY steps into a line of train.jsonl.
-
-    The device is read once per line, while it works on the next steps: the line is written when its figures are there.
-    """
-
-    path: Path
-    trainer: Trainer
-    say: Callable[[str], None]
-    alarmed: dict[str, int] = field(default_factory=dict)  # steps on which each safeguard acted
-    seconds: float = 0.0  # spent training, over all attempts
-    loss: float = math.nan  # of the last line
-    rate: float = math.nan  # images per second, of the last line
-    _rows: list[tuple[int, tuple[str, ...], Tensor]] = field(default_factory=list)
-    _sent: _Sent | None = None
-    _since: float = field(default_factory=time.perf_counter)
-
-    def add(self, loss: Tensor, terms: dict[str, Tensor], step: Step) -> None:
-        trainer = self.trainer
-        scalars = {"loss": loss} | terms | step.logged | {f"alarm:{k}": v for k, v in step.alarms.items()}
-        # One-hot groups (B, G): sums and counts of a group in one product, without asking the device for indices.
-        groups = trainer.one_hot_group[step.y]
-        sums = torch.stack([*step.images.values(), torch.ones_like(loss).expand(len(groups))]) @ groups
-        names = (*scalars, *(f"sum:{k}/{g}" for k in (*step.images, "n") for g in trainer.group_names))
-        self._rows.append((step.index, names, torch.cat([torch.stack([*scalars.values()]).detach(), sums.flatten()])))
-        if len(self._rows) == LOG_EVERY:
-            self._send()
-        if self._sent and self._sent.is_there():
-            self._write()
-
-    def flush(self) -> None:
-        """Write what there is, waiting for the device. Raises RunFailed, naming the step, if a loss was not finite."""
-        self._send()
-        self._write()
-
-    def _send(self) -> None:
-        """Start the one transfer of a line. Nothing waits for it."""
-        self._write()
-        if not self._rows:
-            return
-        values, arrived = torch.cat([row for *_, row in self._rows]), None
-        if values.is_cuda:
-            values = values.to("cpu", non_blocking=True)  # to pinned memory
-            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            arrived.record()
-        now = time.perf_counter()
-        steps = [(index, names) for index, names, _ in self._rows]
-        self._sent = _Sent(self.trainer.step, now - self._since, steps, values, arrived)
-        self._since = now
-        self._rows.clear()
-
-    def _write(self) -> None:
-        """Write the line that was sent last, if it is not written yet."""
-        if (sent := self._sent) is None:
-            return
-        self._sent = None
-        if sent.arrived is not None:
-            sent.arrived.synchronize()
-        values = sent.values.tolist()
-        batch = self.trainer.spec.train.batch
-        totals: dict[str, list[float]] = {}
-        for index, names in sent.steps:
-            step, values = dict(zip(names, values, strict=False)), values[len(names) :]
-            for name in ("loss", "grad_norm"):
-                if not math.isfinite(step[name]):
-                    raise RunFailed(f"{name} became {step[name]} at step {index + 1}; the last good checkpoint is kept")
-            for name, value in step.items():
-                totals.setdefault(name, []).append(value)
-        self.loss, self.rate = _mean(totals["loss"]), len(sent.steps) * batch / sent.seconds
-        self.seconds += sent.seconds
-        line: dict[str, Any] = {
-            "step": sent.step,
-            "images": sent.step * batch,
-            "seconds": round(self.seconds, 3),
-            "images_per_s": round(self.rate, 1),
-        }
-        for name, numbers in totals.items():
-            kind, _, label = name.rpartition(":")
-            if kind == "alarm":
-                self._raise_alarm(sent.step, label, [v for v in numbers if v > 0])
-            elif kind == "sum":
-                n = sum(totals[f"sum:n/{label.rpartition('/')[2]}"])
-                if not label.startswith("n/"):
-                    line[label] = sum(numbers) / n if n else None
-            else:
-                line[name] = _mean(numbers)
-        if not self.trainer.team.leads:
-            return
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def _raise_alarm(self, step: int, name: str, shares: list[float]) -> None:
-        if shares:
-            if name not in self.alarmed:
-                self.say(
-                    f"step {step}: {name} acted, on {max(shares):.1%} of a batch at most; "
-                    "how often it does is in train.jsonl and in the result"
-                )
-            self.alarmed[name] = self.alarmed.get(name, 0) + len(shares)
-
-    def rewind(self) -> None:
-        """Drop the lines of steps that are about to be trained again."""
-        if self.path.exists() and self.trainer.team.leads:
-            lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= self.trainer.step]
-            self.path.write_text("".join(f"{line}\n" for line in kept))
-
-
-def train(
-    spec: RunSpec,
-    data: LongTail,
-    stack: Stack,
-    folder: Path,
-    *,
-    device: torch.device,
-    team: Team | None = None,
-    compiled: bool = False,
-    say: Callable[[str], None],
-    progress: Callable[[int, int, float, float], None],
-    stop: Callable[[], bool],
-    checkpoint_seconds: float | None = None,
-) -> Trained:
-    """Train a run in its folder, from its last checkpoint if it has one.
-
-    progress(step, steps, loss, images per second) is called once per step. When `stop()` turns true the state is saved
-    and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
-    them takes 1 % of the time. Raises RunFailed when the loss is not finite.
-    """
-    trainer = Trainer(spec, data, stack, device, team=team, compiled=compiled)
-    log = Log(folder / "train.jsonl", trainer, say)
-    if (saved := checkpoint.load(folder, spec.run_id, say)) is not None:
-        trainer.restore(saved)
-        log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
-        say(f"resuming at step {trainer.step} of {spec.train.steps}")
-    log.rewind()
-
-    def save() -> float:
-        log.flush()
-        started = time.perf_counter()
-        if trainer.team.leads:
-            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed})
-        return checkpoint_seconds or max(30.0, 100 * (time.perf_counter() - started))
-
-    due = time.perf_counter() + (checkpoint_seconds or 30.0)
-    while trainer.step < spec.train.steps:
-        log.add(*trainer.train_step())
-        progress(trainer.step, spec.train.steps, log.loss, log.rate)
-        if trainer.stops(stop):
-            save()
-            raise Stopped(f"stopped at step {trainer.step} of {spec.train.steps}")
-        if time.perf_counter() > due:
-            due = save() + time.perf_counter()
-    save()
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    rate = spec.train.steps * spec.train.batch / max(log.seconds, 1e-9)
-    size, channels, classes = data.spec.size, data.spec.channels, len(data.class_counts)
-    forward = flops_per_image(spec.net, size=size, channels=channels, num_classes=classes)
-    flops = 3 * forward * rate  # the backward pass costs two forward passes
-    most = peak_flops(device, spec.train.precision)
-    summary = {
-        "seconds": round(log.seconds, 1),
-        "images_per_s": round(rate, 1),
-        "flops_per_s": round(flops),
-        "mfu": round(flops / most / trainer.team.size, 4) if most else None,
-        "peak_device_bytes": peak,
-        "parameters_trained": sum(p.numel() for p in trainer.params),
-        "alarm_steps": log.alarmed,
-    }
-    return Trained(trainer.trained_net(), trainer.noise_prior, summary)
-
-
 def _clip(gradients: list[Tensor], most: float) -> Tensor:
     """Scale gradients in place so that their common norm is at most `most`; their norm before, as a tensor.
 
@@ -377,14 +160,3 @@ def _clip(gradients: list[Tensor], most: float) -> Tensor:
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))
     return norm
-
-
-def _mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # half a line, from a crash

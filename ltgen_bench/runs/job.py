@@ -1,0 +1,124 @@
+"""The work on one run: what a worker needs to know, as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from ltgen_bench import registry
+from ltgen_bench.data.dataset import Dataset
+from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.spec.serialise import from_json, to_json
+from ltgen_bench.spec.specs import (
+    EvalSpec,
+    RunSpec,
+    SamplesSpec,
+    ScoreSpec,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """How to get at the images. Paths are not part of a run's identity; what they hold is, through its hashes."""
+
+    imbalance: float | str | None = "default"
+    size: int | None = None
+    max_size: int | None = None
+    data: str | None = None
+    reference: str | None = None
+    data_dir: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where data is kept, when it was named."""
+        return Path(self.data_dir) if self.data_dir else None
+
+    def load(self, name: str) -> LongTail:
+        """Load a dataset by name. Raises UsageError."""
+        return self.open(registry.datasets().load(name, f"--dataset {name}")).load()
+
+    def open(self, kind: type[Dataset]) -> Dataset:
+        paths = {k: Path(v) if v else None for k, v in vars(self).items() if k in ("data", "reference", "data_dir")}
+        return kind(imbalance=self.imbalance, size=self.size, max_size=self.max_size, **paths)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How to run, which changes no number: recorded, not part of the identity."""
+
+    device: str = "auto"
+    features_weights: str | None = None
+    checkpoint_seconds: float | None = None
+    compile: bool = False
+
+    @property
+    def weights(self) -> Path | None:
+        """File of the extractor's weights, when it was named."""
+        return Path(self.features_weights) if self.features_weights else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What of a run a worker is to do: all that is left, the training alone, or every `parts`-th shard of samples.
+
+    processes: how many share the training, each with a device of its own.
+    """
+
+    name: Literal["all", "train", "sample"] = "all"
+    part: int = 0
+    parts: int = 1
+    processes: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run to train, sample and score: all that a worker needs, JSON-able."""
+
+    folder: str
+    run: RunSpec
+    eval: EvalSpec
+    data: DataOptions
+    execution: Execution
+    stage: Stage = Stage()
+
+    @property
+    def place(self) -> RunFolder:
+        return RunFolder(Path(self.folder))
+
+    @property
+    def state(self) -> str:
+        return self.place.state(self.eval.eval_id)
+
+    @property
+    def lock(self) -> Path:
+        """Who has it does this work: one worker per run, or one per part of its samples."""
+        if self.stage.name == "sample":
+            return self.place.part_lock(self.eval.sample, self.stage.part)
+        return self.place.lock
+
+    @property
+    def title(self) -> str:
+        return f"{self.run.dataset.name} {self.run.method} seed {self.run.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Job:
+        return from_json(cls, value, "job")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExternalJob:
+    """Images made elsewhere, and all that scoring them takes."""
+
+    place: RunFolder
+    spec: SamplesSpec
+    images: Images
+    data: LongTail
+    eval: ScoreSpec
+    options: DataOptions
+    execution: Execution

@@ -1,0 +1,45 @@
+"""Can these images be scored? Asked before anything is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ltgen_bench.data.groups import Groups
+from ltgen_bench.data.images import Images, describe_shape
+from ltgen_bench.errors import UsageError
+from ltgen_bench.scoring.metrics.inception_score import SPLITS
+from ltgen_bench.scoring.metrics.precision_recall import KS
+
+_LEAST = max(SPLITS, max(KS) + 1)  # images of a group
+
+
+def check_enough(what: str, per_class: int, groups: Groups) -> None:
+    """Raises UsageError when so many images of each class are too few to score. what: "generated" or "real"."""
+    for name, ids in groups:
+        if (n := len(ids) * per_class) < _LEAST or per_class < 2:
+            needed = max(_LEAST, 2 * len(ids))
+            raise UsageError(
+                f"{n} {what} images of the {name} classes are too few; scoring needs {needed} in this group"
+            )
+
+
+def check(generated: Images, reference: Images, groups: Groups) -> None:
+    """Raises UsageError, in one sentence, when the generated images cannot be scored against the reference."""
+    classes = sorted(c for _, ids in groups for c in ids)
+    shape, expected = generated.pixels.shape[1:], reference.pixels.shape[1:]
+    if shape != expected:
+        ours, theirs = describe_shape(shape), describe_shape(expected)
+        raise UsageError(f"generated images are {ours}, those of the dataset {theirs}")
+    for what, images in (("generated", generated), ("real", reference)):
+        if extra := sorted(set(np.unique(images.labels).tolist()) - set(classes)):
+            raise UsageError(f"{what} images have class {extra[0]}; the dataset has classes 0 to {classes[-1]}")
+        counts = {c: int((images.labels == c).sum()) for c in classes}
+        least, most = min(counts, key=lambda c: counts[c]), max(counts, key=lambda c: counts[c])
+        if counts[least] == 0:
+            raise UsageError(f"no {what} images of class {least}; every class is scored, with as many images each")
+        if what == "generated" and counts[least] < counts[most]:
+            raise UsageError(
+                f"{counts[least]} generated images of class {least} and {counts[most]} of class {most}; "
+                "every class must have as many"
+            )
+        check_enough(what, counts[least], groups)

@@ -1,0 +1,109 @@
+"""Training a run in its folder, from its last checkpoint to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.device import peak_flops
+from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.diffusion.unet import flops_per_image
+from ltgen_bench.spec.specs import RunSpec
+from ltgen_bench.training import checkpoint
+from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.log import Log
+from ltgen_bench.training.stack import Stack
+from ltgen_bench.training.trainer import Trainer
+
+
+class Stopped(Exception):
+    """Training was asked to stop; a checkpoint is on disk."""
+
+
+@dataclass
+class Trained:
+    """What training leaves: the plain network with averaged weights, and figures on how it went."""
+
+    net: Denoiser
+    noise_prior: NoisePrior | None
+    summary: dict[str, Any]
+
+    @property
+    def speed(self) -> str:
+        """In words: images and floating-point operations per second, and their share of the most the device can do.
+
+        The operations are those of the shared recipe, one pass per image and step (what is known as model-flops
+        utilisation): a method's further passes make it slower, not busier.
+        """
+        rate, flops, share = (self.summary[k] for k in ("images_per_s", "flops_per_s", "mfu"))
+        return f"{rate:.0f} images/s, {flops / 1e9:,.0f} GFLOP/s" + (f", MFU {share:.0%}" if share else "")
+
+
+def train(
+    spec: RunSpec,
+    data: LongTail,
+    stack: Stack,
+    folder: Path,
+    *,
+    device: torch.device,
+    team: Team | None = None,
+    compiled: bool = False,
+    say: Callable[[str], None],
+    progress: Callable[[int, int, float, float], None],
+    stop: Callable[[], bool],
+    checkpoint_seconds: float | None = None,
+) -> Trained:
+    """Train a run in its folder, from its last checkpoint if it has one.
+
+    progress(step, steps, loss, images per second) is called once per step. When `stop()` turns true the state is saved
+    and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
+    them takes 1 % of the time. Raises RunFailed when the loss is not finite.
+    """
+    trainer = Trainer(spec, data, stack, device, team=team, compiled=compiled)
+    log = Log(folder / "train.jsonl", trainer, say)
+    if (saved := checkpoint.load(folder, spec.run_id, say)) is not None:
+        trainer.restore(saved)
+        log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
+        say(f"resuming at step {trainer.step} of {spec.train.steps}")
+    log.rewind()
+
+    def save() -> float:
+        log.flush()
+        started = time.perf_counter()
+        if trainer.team.leads:
+            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed})
+        return checkpoint_seconds or max(30.0, 100 * (time.perf_counter() - started))
+
+    due = time.perf_counter() + (checkpoint_seconds or 30.0)
+    while trainer.step < spec.train.steps:
+        log.add(*trainer.train_step())
+        progress(trainer.step, spec.train.steps, log.loss, log.rate)
+        if trainer.stops(stop):
+            save()
+            raise Stopped(f"stopped at step {trainer.step} of {spec.train.steps}")
+        if time.perf_counter() > due:
+            due = save() + time.perf_counter()
+    save()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    rate = spec.train.steps * spec.train.batch / max(log.seconds, 1e-9)
+    size, channels, classes = data.spec.size, data.spec.channels, len(data.class_counts)
+    forward = flops_per_image(spec.net, size=size, channels=channels, num_classes=classes)
+    flops = 3 * forward * rate  # the backward pass costs two forward passes
+    most = peak_flops(device, spec.train.precision)
+    summary = {
+        "seconds": round(log.seconds, 1),
+        "images_per_s": round(rate, 1),
+        "flops_per_s": round(flops),
+        "mfu": round(flops / most / trainer.team.size, 4) if most else None,
+        "peak_device_bytes": peak,
+        "parameters_trained": sum(p.numel() for p in trainer.params),
+        "alarm_steps": log.alarmed,
+    }
+    return Trained(trainer.trained_net(), trainer.noise_prior, summary)
