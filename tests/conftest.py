@@ -64,7 +64,7 @@ class Output:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Output]:
     """`ltgen-bench ARGUMENTS` in this process: exit code, stdout and stderr."""
-    from ltgen_bench.cli.app import main
+    from ltgen_bench.cli.main import main
 
     def call(*arguments: object) -> Output:
         monkeypatch.setattr(sys, "argv", ["ltgen-bench", *map(str, arguments)])

@@ -137,7 +137,7 @@ class Command:
         root = str(Path(ltgen_bench.__file__).parent.parent)
         with self.output.open("w") as out:
             self.process = subprocess.Popen(
-                process.command("ltgen_bench.cli.app", *words, *options),
+                process.command("ltgen_bench.cli", *words, *options),
                 cwd=runs.parent,
                 env=os.environ | {"PYTHONPATH": root},
                 stdout=out,

@@ -75,7 +75,7 @@ def test_all_that_is_shipped_is_listed_with_a_summary() -> None:
 def test_listing_imports_neither_torch_nor_ray_nor_any_plugin() -> None:
     code = """
 import sys
-from ltgen_bench.cli.app import main
+from ltgen_bench.cli.main import main
 sys.argv = ["ltgen-bench", "list"]
 try:
     main()

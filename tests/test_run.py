@@ -141,7 +141,7 @@ sys.exit(worker.main())
 
 DRIVER = """
 import os, sys
-from ltgen_bench.cli.app import main
+from ltgen_bench.cli.main import main
 
 os.dup2(os.open(output, os.O_CREAT | os.O_APPEND | os.O_WRONLY), 1)
 sys.argv = ["ltgen-bench", *arguments]
@@ -223,7 +223,7 @@ def more_runs(finished: Finished, tmp_path: Path) -> Path:
 
 def start(code: str, **names: object) -> multiprocessing.process.BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ltgen_bench.launch.worker", "ltgen_bench.cli.app"])
+    context.set_forkserver_preload(["ltgen_bench.launch.worker", "ltgen_bench.cli"])
     process = context.Process(target=exec, args=(code, names))
     process.start()
     return process

@@ -155,7 +155,7 @@ def start_up(times: int) -> Iterator[str]:
     yield f"| command to first step | {statistics.median(first):.1f} |"
     plain = statistics.median(_seconds("pass") for _ in range(times))
     for what, code in {
-        "imports of the command": "import ltgen_bench.cli.app, ltgen_bench.planning.plan",
+        "imports of the command": "import ltgen_bench.cli, ltgen_bench.planning.plan",
         "imports of the worker": "import ltgen_bench.launch.worker, diffusers.models.unets.unet_2d",
         "of which torch": "import torch",
         "of which the rest of diffusers' U-Net": "import diffusers.models.unets.unet_2d",

@@ -1,5 +1,5 @@
 """The command line: parse, call, print."""
 
-from ltgen_bench.cli.app import main
+from ltgen_bench.cli.main import main
 
 __all__ = ["main"]

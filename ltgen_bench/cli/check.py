@@ -1,0 +1,43 @@
+"""`check` and `doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ltgen_bench.cli.app import app
+from ltgen_bench.cli.options import (
+    DataDir,
+)
+from ltgen_bench.errors import unknown
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command("check", epilog="Example:\n\n`ltgen-bench check method mymethod`")
+def check_(
+    kind: Annotated[str, typer.Argument(help="method.")],
+    name: Annotated[str, typer.Argument(help="Its name; several combined: cm+mymethod.")],
+) -> None:
+    """Put a method, also one of your own, through the contract that every method keeps."""
+    if kind != "method":
+        raise unknown("kind", kind, ["method"], "check")
+    from ltgen_bench.training.method_contract import check_method
+
+    failed = False
+    for claim, problem in check_method(name):
+        print(f"{'ok    ' if problem is None else 'FAILED'} {claim}{f': {problem}' if problem else ''}")
+        failed |= problem is not None
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:\n\n`ltgen-bench doctor`")
+def doctor(data_dir: DataDir = None) -> None:
+    """Show what this installation can do: versions, device, prepared datasets, feature weights."""
+    from ltgen_bench.cli.doctor import findings
+
+    for name, finding in findings(data_dir):
+        print(f"{name:<22}  {finding}", flush=True)

@@ -1,0 +1,44 @@
+"""`prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ltgen_bench.cli.app import app
+from ltgen_bench.cli.options import (
+    Data,
+    DataDir,
+    Size,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command(
+    epilog="""Examples:
+
+`ltgen-bench prepare cifar100lt`
+
+`ltgen-bench prepare cifar10lt --from cifar-10-python.tar.gz`
+
+`ltgen-bench prepare fashionmnistlt --from FashionMNIST/raw`"""
+)
+def prepare(
+    name: Annotated[str, typer.Argument(help="Dataset.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="File or folder to import; default: download."),
+    ] = None,
+    data: Data = None,
+    size: Size = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Fetch or import a dataset, once. Runs never download."""
+    from ltgen_bench import registry
+
+    kind = registry.datasets().load(name, f"prepare {name}")
+    print(kind(data=data, size=size, data_dir=data_dir).prepare(source))

@@ -1,0 +1,41 @@
+"""What is printed and written when runs have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ltgen_bench.runs.job import ExternalJob, Job
+    from ltgen_bench.runs.record import Record
+
+SHOWN = 3
+"""Runs whose scores `run` prints one by one; of more, the leaderboard is easier to read."""
+
+
+def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Record]], runs: Path) -> list[str]:
+    """Print the scores of what is done and rebuild the pages of this runs folder; problems with its files."""
+    from ltgen_bench.cli.show import complain
+    from ltgen_bench.leaderboard.pages import build, score_text
+    from ltgen_bench.runs.record import read_records
+
+    for work, record in finished if len(finished) <= SHOWN else ():
+        out.print(f"\n{score_text(record)}\nsamples: {work.place.picture(record.eval)}")
+    records, problems = read_records(runs, "*/*/*/result-*.json")
+    pages = build(records)
+    for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
+        path = runs / f"{dataset}.md"
+        write_text(path, pages[dataset])
+        out.print(f"\nleaderboard: {path}")
+    complain(problems)
+    return problems
+
+
+def write_text(path: Path, text: str) -> None:
+    from ltgen_bench.storage.atomic_files import replacing
+
+    with replacing(path) as file:
+        file.write(text.encode())

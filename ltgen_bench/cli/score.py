@@ -1,0 +1,125 @@
+"""`score`."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ltgen_bench.cli.app import app
+from ltgen_bench.cli.options import (
+    OMEGA_HELP,
+    RUNS,
+    Data,
+    DataDir,
+    Device,
+    Features,
+    FeaturesWeights,
+    Imbalance,
+    Reference,
+    RunsDir,
+    Size,
+    data_options,
+)
+from ltgen_bench.cli.results import show_results
+from ltgen_bench.cli.work import do_jobs
+from ltgen_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ltgen_bench.runs.job import ExternalJob
+
+
+@app.command(
+    epilog="""Examples:
+
+`ltgen-bench score 3f2a --features inception`
+
+`ltgen-bench score 3f2a --set sample.omega=0.8 --set sample.images=10000`
+
+`ltgen-bench score --samples mine.npz --dataset cifar10lt --name "my method"`"""
+)
+def score(
+    run_: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A trained run: the start of its id, or its folder.", show_default=False),
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images made elsewhere, as many of each class: an npz with uint8 images (n, h, w, c) or (n, c, h, w) "
+            "and integer labels, or a folder or zip of class folders."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Dataset to compare them with, for --samples.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What tables call them, for --samples; default: the file's name."),
+    ] = None,
+    features: Features = None,
+    features_weights: FeaturesWeights = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help=f"Change how it is sampled: sample.omega=0.8. Repeatable. {OMEGA_HELP}"
+        ),
+    ] = None,
+    imbalance: Imbalance = None,
+    size: Size = None,
+    data: Data = None,
+    reference: Reference = None,
+    device: Device = "auto",
+    runs: RunsDir = RUNS,
+    data_dir: DataDir = None,
+) -> None:
+    """Score a trained run again, with other features or sampling; or images from any other trainer.
+
+    A run is not trained again; what is not named stays as in its first score.
+    """
+    from ltgen_bench.cli.progress import console
+    from ltgen_bench.launch.launcher import Resources, local
+    from ltgen_bench.planning.external_images import take, take_again
+    from ltgen_bench.planning.plan import rescore
+    from ltgen_bench.runs.job import Execution
+    from ltgen_bench.runs.run_folder import find_run
+    from ltgen_bench.spec.specs import SamplesSpec
+
+    if (run_ is None) == (samples is None):
+        raise UsageError("score takes either a RUN or --samples FILE, and not both")
+    for option, value in {"dataset": dataset, "name": name, "imbalance": imbalance, "size": size}.items():
+        if samples is None and value is not None:
+            raise UsageError(f"--{option} goes with --samples: a run has its own, leave it out")
+    out = console()
+    options = data_options(imbalance, size, data, reference, data_dir)
+    execution = Execution(device, str(features_weights) if features_weights else None)
+    if samples is not None:
+        if dataset is None:
+            raise UsageError("--samples needs --dataset NAME, what to compare the images with")
+        return _score_given(out, take(samples, name, dataset, features, options, execution, runs), set_, runs)
+    place = find_run(runs, run_ or "")
+    if isinstance(spec := place.spec, SamplesSpec):
+        return _score_given(out, take_again(place, spec, features, options, execution), set_, runs)
+    job = rescore(place, set_ or (), features, options, execution)
+    counts = do_jobs(out, [job] if job.state != "done" else [], nullcontext(local(Resources())))
+    if (record := job.place.record(job.eval.eval_id)) is None:
+        raise typer.Exit(2 if counts.get("unusable") else 1)
+    show_results(out, [(job, record)], runs)
+
+
+def _score_given(out: Console, given: ExternalJob, settings: list[str] | None, runs: Path) -> None:
+    """Score images made elsewhere, in this process: there is nothing to resume or to share out."""
+    from rich.progress import Progress
+
+    from ltgen_bench.launch.score_stage import score_external
+
+    if settings:
+        raise UsageError(f"--set {settings[0]}: images made elsewhere are scored as they are, leave it out")
+    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("features", total=None)
+        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total))
+    show_results(out, [(given, record)], runs)
