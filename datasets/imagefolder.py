@@ -15,7 +15,7 @@ from ltgen_bench.data.dataset import Dataset, Pool
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.resize import square
 from ltgen_bench.errors import UsageError
-from ltgen_bench.storage.atomic_files import replacing
+from ltgen_bench.storage.atomic_files import atomic_write
 
 GREY = {"1", "L", "LA", "La"}
 DECODING = 1  # part of the cache's key: raise it when the code below makes other arrays of the same files
@@ -76,7 +76,7 @@ class ImageFolder(Dataset):
             size = self.size_for(native)
         images = decode(tree, classes, size, channels)
         try:
-            with replacing(path) as file:
+            with atomic_write(path) as file:
                 np.savez(file, images=images.pixels, labels=images.labels)  # uncompressed: this is for speed
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}; name another folder, --data-dir") from error

@@ -31,7 +31,7 @@ from ltgen_bench.spec.specs import (
     MethodSpec,
     NetSpec,
     RunSpec,
-    SampleSpec,
+    SamplingSpec,
     TrainSpec,
 )
 
@@ -113,7 +113,7 @@ def _record(
         seed=seed,
         protocol=protocol,
     )
-    sampling = dataclasses.replace(SampleSpec(images=500, steps=20), **sample or {})
+    sampling = dataclasses.replace(SamplingSpec(images=500, steps=20), **sample or {})
     groups = Groups.from_counts(COUNTS)
     scored = EvalSpec(features, "d4" * 32, "c3" * 32, groups.as_dict(), score_version, sampling)
     sizes = {"overall": 10, **{name: len(ids) for name, ids in groups}}

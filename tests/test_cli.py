@@ -187,9 +187,9 @@ def test_a_dry_run_prints_the_plan_and_creates_nothing(cli: Cli) -> None:
 def test_a_dry_run_says_what_would_become_of_each_run(cli: Cli, make_record: Callable[..., Record]) -> None:
     command = shlex.split("run --method ddpm --dataset digitslt --seeds 0,1,2,3,4")
     jobs = plan(Request(["ddpm"], ["digitslt"], [0, 1, 2, 3, 4]), Path("runs"))
-    done, stopped, failed, running, _ = (job.place for job in jobs)
+    done, stopped, failed, running, _ = (job.run_folder for job in jobs)
     for job in jobs[:4]:
-        job.place.create(job.run)
+        job.run_folder.create(job.run)
     record = make_record()
     scores = Record(jobs[0].run, jobs[0].eval, record.scores, record.training, record.provenance, record.deviations)
     scores.write(done.result(jobs[0].eval.eval_id))
@@ -264,9 +264,9 @@ def test_no_runs_yet(cli: Cli) -> None:
 def test_status_shows_how_far_each_run_is(cli: Cli) -> None:
     names = ["waiting", "stopped", "failed", "running"]
     jobs = plan(Request(["cm"], ["digitslt"], range(4), settings=["cm.w_div=1"]), Path("runs"))
-    places = dict(zip(names, (job.place for job in jobs), strict=True))
+    places = dict(zip(names, (job.run_folder for job in jobs), strict=True))
     for job in jobs:
-        job.place.create(job.run)
+        job.run_folder.create(job.run)
     progress = {"stage": "training", "done": 250, "total": 500, "time": 0.0}
     for name in ("stopped", "running"):
         figures = {"loss": 0.125, "images_per_s": 1234.5, "seconds_left": 75.0}
@@ -341,10 +341,10 @@ def test_show_run_prints_the_command_that_repeats_it(
     cli: Cli, tmp_path: Path, make_record: Callable[..., Record]
 ) -> None:
     (job,) = plan(Request(["cm"], ["digitslt"], [4], settings=["sample.omega=0.5", "cm.w_div=1"]), tmp_path / "runs")
-    job.place.create(job.run)
+    job.run_folder.create(job.run)
     record = make_record()
     Record(job.run, job.eval, record.scores, record.training, record.provenance, record.deviations).write(
-        job.place.result(job.eval.eval_id)
+        job.run_folder.result(job.eval.eval_id)
     )
     out = cli("show", "run", job.run.run_id[:5]).out
     assert "\ndone\n" in out

@@ -104,7 +104,7 @@ def together(job: Job) -> Job:
 
 def mean_loss(job: Job) -> float:
     """Over all 60 steps. How many a line of the log is the mean of depends on when checkpoints were written."""
-    lines = pd.read_json(job.place.path / "train.jsonl", lines=True)
+    lines = pd.read_json(job.run_folder.path / "train.jsonl", lines=True)
     steps = lines["step"].diff().fillna(lines["step"])
     assert steps.sum() == 60
     return float((lines["loss"] * steps).sum() / 60)
@@ -115,20 +115,20 @@ def test_a_worker_trains_with_torchrun(tmp_path: Path) -> None:
     alone, shared = job_of(tmp_path / "alone"), together(job_of(tmp_path / "shared"))
     assert launcher.supervise(Job(**vars(alone) | {"stage": Stage("train")}), "test") == worker.DONE
     code = launcher.supervise(shared, "test")
-    log = shared.place.log.read_text()
+    log = shared.run_folder.log.read_text()
     assert code == worker.DONE, log
     assert log.count("trained in ") == 1  # one process of the team speaks
     assert mean_loss(shared) == pytest.approx(mean_loss(alone), rel=1e-3)
-    assert shared.place.state() == "stopped"  # trained; not sampled, not scored
-    assert not list(shared.place.path.glob("checkpoint*"))
+    assert shared.run_folder.state() == "stopped"  # trained; not sampled, not scored
+    assert not list(shared.run_folder.path.glob("checkpoint*"))
 
 
 @pytest.mark.xdist_group("run")
 def test_a_team_says_why_it_failed(tmp_path: Path) -> None:
     job = together(job_of(tmp_path, "train.lr=1000", "train.grad_clip=1e9"))
     assert launcher.supervise(job, "test") == worker.FAILED
-    assert "became nan" in job.place.why_failed() or "became inf" in job.place.why_failed()
-    assert job.place.state() == "failed"
+    assert "became nan" in job.run_folder.why_failed() or "became inf" in job.run_folder.why_failed()
+    assert job.run_folder.state() == "failed"
 
 
 @pytest.mark.xdist_group("run")
@@ -137,14 +137,14 @@ def test_a_team_that_is_asked_to_stop_leaves_a_checkpoint(tmp_path: Path) -> Non
     stop_at = {"step": 30.0}
 
     def watch() -> None:
-        progress = job.place.progress()
-        owner = job.place.owner()
+        progress = job.run_folder.progress()
+        owner = job.run_folder.owner()
         if progress.get("stage") == "training" and progress["done"] >= stop_at["step"] and owner is not None:
             stop_at["step"] = float("inf")
             os.kill(owner.pid, 15)
 
     assert launcher.supervise(job, "test", watch=watch) == worker.STOPPED
-    state = torch.load(job.place.path / "checkpoint.pt", weights_only=True)
+    state = torch.load(job.run_folder.path / "checkpoint.pt", weights_only=True)
     assert state["step"] >= 30
     assert state["step"] % 10 == 0
-    assert "stopped at step " in job.place.log.read_text()
+    assert "stopped at step " in job.run_folder.log.read_text()

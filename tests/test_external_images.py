@@ -22,7 +22,7 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.runs.record import Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
-from ltgen_bench.spec.specs import SamplesSpec, ScoreSpec
+from ltgen_bench.spec.specs import ExternalSpec, ScoreSpec
 from ltgen_bench.storage import lock
 
 Cli = Callable[..., Any]
@@ -248,12 +248,12 @@ def test_images_made_elsewhere_are_scored_listed_shown_and_published(
     first = cli(*SCORE, samples, "--name", "my method")
     assert (first.code, first.err) == (0, "")
     (record,), problems = read_records(Path("runs"), "*/*/*/result-*.json")
-    assert (problems, type(record.run), type(record.eval)) == ([], SamplesSpec, ScoreSpec)
+    assert (problems, type(record.run), type(record.eval)) == ([], ExternalSpec, ScoreSpec)
     assert (record.run.name, record.run.images, record.training) == ("my method", 120, {})
-    place = RunFolder.of(Path("runs"), record.run)
+    run_folder = RunFolder.of(Path("runs"), record.run)
     assert f"digitslt my method made elsewhere ({record.run_id}), scored in efflite0@32\n" in first.out
-    assert f"\nsamples: {place.path}/samples.png\n" in first.out
-    written = sorted(p.name for p in place.path.iterdir())
+    assert f"\nsamples: {run_folder.path}/samples.png\n" in first.out
+    written = sorted(p.name for p in run_folder.path.iterdir())
     result = f"result-{record.eval_id}"
     assert written == [f"{result}.json", f"{result}.png", "samples.npz", "samples.png", "spec.json"]
     assert record.scores["FD-efflite0@32"]["minority"]["n_gen"] == 48
@@ -263,7 +263,7 @@ def test_images_made_elsewhere_are_scored_listed_shown_and_published(
     assert cli("list", "runs").out == (f"runs\n{record.run_id}  done  digitslt  my method  made elsewhere\n1 done\n")
     shown = cli("show", "run", record.run_id[:6]).out
     assert "\nclasses whose images pull the distance up most (mean influence, to first order):\noverall" in shown
-    assert f"\nworst and best images: {place.path}/{result}.png\n" in shown
+    assert f"\nworst and best images: {run_folder.path}/{result}.png\n" in shown
     assert "ltgen-bench score --samples PATH --name 'my method' --dataset digitslt --size 8 --imbalance 20.0 " in shown
     published = cli("publish", record.run_id)
     target = Path("leaderboards/results/digitslt/elsewhere") / f"{record.run_id}-{record.eval_id}.json"
@@ -274,18 +274,18 @@ def test_images_made_elsewhere_are_scored_listed_shown_and_published(
     assert set(table["images"]) == {120}
 
     # The same images in another order, form and place are the same set: nothing is left to do.
-    before = {p: p.stat().st_mtime_ns for p in place.path.iterdir()}
+    before = {p: p.stat().st_mtime_ns for p in run_folder.path.iterdir()}
     turned = npz(samples.with_name("turned.npz"), images=given.pixels[::-1, ..., 0], labels=given.labels[::-1])
     assert cli(*SCORE, turned, "--name", "my method").out == first.out
-    assert {p: p.stat().st_mtime_ns for p in place.path.iterdir()} == before
+    assert {p: p.stat().st_mtime_ns for p in run_folder.path.iterdir()} == before
 
     # Other features need no file any more.
     again = cli("score", record.run_id, "--features", "efflite0@64", "--device", "cpu")
     assert (again.code, again.err) == (0, "")
-    assert sorted(r.eval.features for r in place.results()[0]) == ["efflite0@32", "efflite0@64"]
+    assert sorted(r.eval.features for r in run_folder.results()[0]) == ["efflite0@32", "efflite0@64"]
     refused = cli("score", record.run_id, "--set", "sample.omega=0")
     assert refused.err == "error: --set sample.omega=0: images made elsewhere are scored as they are, leave it out\n"
-    with lock.hold(place.lock):
+    with lock.hold(run_folder.lock):
         held = cli("score", record.run_id, "--features", "efflite0@96", "--device", "cpu")
     assert held.code == 2
     assert held.err.endswith(" is scoring these images; wait for it\n")
@@ -296,7 +296,7 @@ def test_a_run_and_images_made_elsewhere_never_share_a_table(make_record: Callab
     how = ScoreSpec(**{f.name: getattr(run.eval, f.name) for f in dataclasses.fields(ScoreSpec)})
 
     def elsewhere(name: str, sha256: str, fd: float, images: int = 500) -> Record:
-        spec = SamplesSpec(name, run.run.dataset, images, sha256)
+        spec = ExternalSpec(name, run.run.dataset, images, sha256)
         return dataclasses.replace(make_record("cm", fd), run=spec, eval=how, training={})
 
     records = [run, *(elsewhere("theirs", str(i), 5.0 + i) for i in range(3)), elsewhere("ours", "9", 7.0)]
@@ -314,14 +314,14 @@ def test_a_run_and_images_made_elsewhere_never_share_a_table(make_record: Callab
 
 def test_identity_is_the_content_and_the_name(make_record: Callable[..., Record], tmp_path: Path) -> None:
     data = make_record().run.dataset
-    one = SamplesSpec("mine", data, 500, "aa")
+    one = ExternalSpec("mine", data, 500, "aa")
     assert (one.run_id, one.config_id) == ("708bc7a4e09b", "e7d9e31fbd54")
     assert dataclasses.replace(one, sha256="bb").run_id != one.run_id
     assert dataclasses.replace(one, sha256="bb", images=600).config_id == one.config_id
     assert dataclasses.replace(one, name="yours").config_id != one.config_id
-    place = RunFolder.of(tmp_path, one)
-    place.create(one)
-    assert place.spec == one
+    run_folder = RunFolder.of(tmp_path, one)
+    run_folder.create(one)
+    assert run_folder.spec == one
     with pytest.raises(UsageError, match="a run is scored from images made for the purpose"):
         dataclasses.replace(make_record(), run=one)
 

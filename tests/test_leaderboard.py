@@ -252,9 +252,9 @@ def test_publish_copies_records_and_leaderboard_builds_the_pages(
     runs, boards = tmp_path / "runs", tmp_path / "boards"
     records = [make_record("cm", 9.0), make_record("ddpm", 12.0)]
     for record in records:
-        place = RunFolder.of(runs, record.run)
-        place.create(record.run)
-        record.write(place.result(record.eval_id))
+        run_folder = RunFolder.of(runs, record.run)
+        run_folder.create(record.run)
+        record.write(run_folder.result(record.eval_id))
     ids = [record.run_id for record in records]
 
     assert cli("leaderboard", "--check", "--folder", boards).code == 0  # nothing published: nothing to be out of date
@@ -289,13 +289,13 @@ def test_publish_overwrites_nothing_and_takes_no_damaged_result(
     tmp_path: Path, make_record: MakeRecord, cli: Callable[..., Any]
 ) -> None:
     record = make_record()
-    place = RunFolder.of(tmp_path / "runs", record.run)
-    place.create(record.run)
+    run_folder = RunFolder.of(tmp_path / "runs", record.run)
+    run_folder.create(record.run)
     options = ("--runs", tmp_path / "runs", "--folder", tmp_path / "boards")
     nothing = cli("publish", record.run_id, *options)
     assert (nothing.code, nothing.err) == (2, f"error: run {record.run_id} has no result yet\n")
 
-    record.write(place.result(record.eval_id))
+    record.write(run_folder.result(record.eval_id))
     cli("publish", record.run_id, *options)
     (target,) = (tmp_path / "boards" / "results").glob("**/*.json")
     target.write_text("precious")
@@ -304,8 +304,8 @@ def test_publish_overwrites_nothing_and_takes_no_damaged_result(
     assert target.read_text() == "precious"
 
     target.unlink()
-    place.result("0" * 12).write_text("{}")
+    run_folder.result("0" * 12).write_text("{}")
     refused = cli("publish", record.run_id, *options)
     assert refused.code == 2
-    assert refused.err == f"error: nothing published: {place.result('0' * 12)} is not a result file of schema 1\n"
+    assert refused.err == f"error: nothing published: {run_folder.result('0' * 12)} is not a result file of schema 1\n"
     assert not target.exists()

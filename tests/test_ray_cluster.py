@@ -112,8 +112,8 @@ def undisturbed(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> list
 
 def assert_same(jobs: list[Job], undisturbed: list[Job]) -> None:
     for job, other in zip(jobs, undisturbed, strict=True):
-        assert (job.place.path / WEIGHTS).read_bytes() == (other.place.path / WEIGHTS).read_bytes()
-        mine, theirs = (j.place.record(j.eval.eval_id) for j in (job, other))
+        assert (job.run_folder.path / WEIGHTS).read_bytes() == (other.run_folder.path / WEIGHTS).read_bytes()
+        mine, theirs = (j.run_folder.record(j.eval.eval_id) for j in (job, other))
         assert mine is not None
         assert theirs is not None
         assert mine.scores == theirs.scores
@@ -161,9 +161,9 @@ def training(jobs: list[Job], since: float = 0) -> list[Job]:
     """The jobs that are past step 10 of their training now, by what they have said since then."""
     found = []
     for job in jobs:
-        progress = job.place.progress()
+        progress = job.run_folder.progress()
         if (
-            job.place.owner()
+            job.run_folder.owner()
             and progress.get("stage") == "training"
             and progress["done"] >= 10
             and progress["time"] > since
@@ -174,7 +174,7 @@ def training(jobs: list[Job], since: float = 0) -> list[Job]:
 
 def gpus_of(job: Job) -> list[str]:
     """The GPU of each worker that the job has had."""
-    return re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", job.place.log.read_text())
+    return re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", job.run_folder.log.read_text())
 
 
 def processes(word: str) -> list[int]:
@@ -246,7 +246,7 @@ def test_sampling_is_shared_by_all_that_is_there(
         return [len(group) for group in stages(job, workers=2)]
 
     assert left() == [1, 2, 1]
-    shutil.copytree(undisturbed[0].place.model, job.place.model)
+    shutil.copytree(undisturbed[0].run_folder.model, job.run_folder.model)
     assert left() == [2, 1]
 
     class Quiet:
@@ -256,11 +256,11 @@ def test_sampling_is_shared_by_all_that_is_there(
 
     with Cluster(Resources(0, 1), cluster.address) as ray:
         assert ray([job], Quiet()) == {"done": 1}
-    log = job.place.log.read_text()
+    log = job.run_folder.log.read_text()
     assert "part 1 of 2 of the samples" in log
     assert "part 2 of 2 of the samples" in log
     assert left() == [1]  # for other scores the same images serve
-    assert not job.place.shards(job.eval.sample).exists()
+    assert not job.run_folder.shards(job.eval.sample).exists()
     assert_same([job], undisturbed[:1])
 
 
@@ -275,11 +275,11 @@ def test_each_run_has_a_gpu_and_a_lost_ray_worker_costs_nothing(
     gpus = [gpus_of(job) for job in jobs]
     assert sorted(gpus) == [["0"], ["1"]]
     victim = training(jobs)[0]
-    owner = victim.place.owner()
+    owner = victim.run_folder.owner()
     assert owner is not None
     parent = int(Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(parent, signal.SIGKILL)
-    wait_for(lambda: (now := victim.place.owner()) is not None and now.pid != owner.pid, "another worker")
+    wait_for(lambda: (now := victim.run_folder.owner()) is not None and now.pid != owner.pid, "another worker")
     (plugins / "slowly").unlink()
     code, out = command.end()
     assert code == 0, out
@@ -287,7 +287,7 @@ def test_each_run_has_a_gpu_and_a_lost_ray_worker_costs_nothing(
     assert len(re.findall(r"^\[\d/2\] digitslt slow seed \d: /", out, re.MULTILINE)) == 2
     assert len(re.findall(r"(?:: |  )done$", out, re.MULTILINE)) == 2
     assert "2 done, 0 not" in out
-    assert "resuming at step " in victim.place.log.read_text()
+    assert "resuming at step " in victim.run_folder.log.read_text()
     assert_same(jobs, undisturbed)
 
 
@@ -323,7 +323,7 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
     assert out.endswith("stopped; run the same command to go on\n")
     assert not processes(str(tmp_path))
     wait_for(lambda: at_rest(first), "Ray to end")
-    assert all((job.place.path / "checkpoint.pt").exists() for job in jobs)
+    assert all((job.run_folder.path / "checkpoint.pt").exists() for job in jobs)
 
     second = drive()
     second.process.kill()
@@ -336,7 +336,7 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
     assert code == 0, out
     assert_same(jobs, undisturbed)
     for job in jobs:
-        log = job.place.log.read_text()
+        log = job.run_folder.log.read_text()
         assert log.count("resuming at step ") >= 2
         assert log.count("trained in ") == 1
 
@@ -354,9 +354,9 @@ def test_a_failed_run_is_not_tried_again_and_stops_no_other(plugins: Path, tmp_p
     assert code == 1
     assert (failed.state, other.state) == ("failed", "done")
     assert "failed: ValueError: no luck" in out
-    assert f"  log: {failed.place.log}" in out
+    assert f"  log: {failed.run_folder.log}" in out
     assert "1 done, 1 not" in out
-    assert failed.place.log.read_text().count("process ") == 1
+    assert failed.run_folder.log.read_text().count("process ") == 1
 
 
 @pytest.mark.xdist_group("cluster")
@@ -366,9 +366,9 @@ def test_a_lost_machine_costs_nothing(cluster: Any, plugins: Path, tmp_path: Pat
     command = Command(tmp_path / "runs", "--address", cluster.address)
     wait_for(lambda: len(training(jobs)) == 2, "a training on each machine")
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    wait_for(lambda: sum(job.place.owner() is not None for job in jobs) == 1, "the worker there to end")
+    wait_for(lambda: sum(job.run_folder.owner() is not None for job in jobs) == 1, "the worker there to end")
     (plugins / "slowly").unlink()  # the other machine takes the run when its own is done
     code, out = command.end()
     assert code == 0, out
-    assert sum("resuming at step " in job.place.log.read_text() for job in jobs) == 1
+    assert sum("resuming at step " in job.run_folder.log.read_text() for job in jobs) == 1
     assert_same(jobs, undisturbed)

@@ -177,7 +177,7 @@ class Finished:
 
     @property
     def record(self) -> Record:
-        record = self.job.place.record(self.job.eval.eval_id)
+        record = self.job.run_folder.record(self.job.eval.eval_id)
         assert record is not None
         return record
 
@@ -231,11 +231,11 @@ def start(code: str, **names: object) -> multiprocessing.process.BaseProcess:
 
 def work(job: Job, signal_number: int = 0, at: tuple[str, int] = ("", 0)) -> int | None:
     """Run a worker in a process of its own; its exit code."""
-    job.place.path.mkdir(parents=True, exist_ok=True)
+    job.run_folder.path.mkdir(parents=True, exist_ok=True)
     process = start(
         WORKER,
         job=json.dumps(job.to_json()),
-        log=str(job.place.log),
+        log=str(job.run_folder.log),
         signal_number=signal_number,
         at_stage=at[0],
         at_step=at[1],
@@ -272,57 +272,57 @@ def contents(folder: Path) -> dict[str, bytes]:
 def assert_same_result(mine: Job, undisturbed: Job) -> None:
     """Weights bit for bit, images and scores."""
     weights = "diffusion_pytorch_model.safetensors"
-    assert (mine.place.model / weights).read_bytes() == (undisturbed.place.model / weights).read_bytes()
-    images, expected = (Images.load(job.place.samples(job.eval.sample)) for job in (mine, undisturbed))
+    assert (mine.run_folder.model / weights).read_bytes() == (undisturbed.run_folder.model / weights).read_bytes()
+    images, expected = (Images.load(job.run_folder.samples(job.eval.sample)) for job in (mine, undisturbed))
     np.testing.assert_array_equal(images.pixels, expected.pixels)
     np.testing.assert_array_equal(images.labels, expected.labels)
-    record, other = (job.place.record(job.eval.eval_id) for job in (mine, undisturbed))
+    record, other = (job.run_folder.record(job.eval.eval_id) for job in (mine, undisturbed))
     assert record is not None
     assert other is not None
     assert record.scores == other.scores
-    lines, others = (training_log(job.place) for job in (mine, undisturbed))
+    lines, others = (training_log(job.run_folder) for job in (mine, undisturbed))
     assert lines["step"].is_unique
     assert lines["step"].iloc[-1] == others["step"].iloc[-1] == 24
 
 
-def training_log(place: RunFolder) -> pd.DataFrame:
-    return pd.read_json(place.path / "train.jsonl", lines=True)
+def training_log(run_folder: RunFolder) -> pd.DataFrame:
+    return pd.read_json(run_folder.path / "train.jsonl", lines=True)
 
 
 # The command
 
 
 def test_the_command_says_what_it_does_and_where_it_lies(finished: Finished) -> None:
-    place, out = finished.job.place, finished.out
-    assert out.startswith(f"[1/1] digitslt cm+cbdm seed 0: {place.path}\n")
+    run_folder, out = finished.job.run_folder, finished.out
+    assert out.startswith(f"[1/1] digitslt cm+cbdm seed 0: {run_folder.path}\n")
     assert re.search(r"^  training \d+/24", out, re.MULTILINE)
     assert "\n  done\n" in out
     assert f"\ndigitslt cm+cbdm seed 0 ({finished.job.run.run_id}), scored in efflite0@32\n" in out
-    assert f"\nsamples: {place.grid(finished.job.eval.sample)}\n" in out
+    assert f"\nsamples: {run_folder.grid(finished.job.eval.sample)}\n" in out
     assert out.endswith(f"\nleaderboard: {finished.runs}/digitslt.md\n")
     assert "\x1b" not in out  # piped output is plain
 
 
 def test_a_run_leaves_its_model_images_log_and_scores(finished: Finished) -> None:
-    place, sample = finished.job.place, finished.job.eval.sample
-    assert sorted(p.name for p in place.path.iterdir()) == [
+    run_folder, sample = finished.job.run_folder, finished.job.eval.sample
+    assert sorted(p.name for p in run_folder.path.iterdir()) == [
         "log.txt",
         "model",
         "progress.json",
-        place.result(finished.job.eval.eval_id).name,
-        place.extremes(finished.job.eval.eval_id).name,
-        place.samples(sample).name,
-        place.grid(sample).name,
+        run_folder.result(finished.job.eval.eval_id).name,
+        run_folder.extremes(finished.job.eval.eval_id).name,
+        run_folder.samples(sample).name,
+        run_folder.grid(sample).name,
         "spec.json",
         "train.jsonl",
     ]
-    images = Images.load(place.samples(sample))
+    images = Images.load(run_folder.samples(sample))
     assert images.pixels.shape == (120, 8, 8, 1)
     assert np.bincount(images.labels).tolist() == [12] * 10
-    with Image.open(place.grid(sample)) as grid:
+    with Image.open(run_folder.grid(sample)) as grid:
         assert grid.format == "PNG"
         assert np.asarray(grid.convert("L")).std() > 10
-    log = training_log(place)
+    log = training_log(run_folder)
     assert {"step", "loss", "denoise", "denoise/minority", "cm/capacity", "cbdm/balance", "grad_norm"} <= {*log.columns}
     assert np.isfinite(log["loss"]).all()
 
@@ -359,13 +359,13 @@ def test_the_same_command_again_does_nothing_and_says_so(finished: Finished, cli
 @pytest.mark.usefixtures("warm_workers")
 def test_a_damaged_result_is_made_again_from_the_samples(finished: Finished, cli: Cli, more_runs: Path) -> None:
     job = job_of("cm+cbdm", more_runs)
-    result = job.place.result(job.eval.eval_id)
+    result = job.run_folder.result(job.eval.eval_id)
     result.write_text(result.read_text()[:-100])
     other = result.with_name("result-000000000000.json")
     other.write_text("{}")
     got = cli(*command_of(job))
     assert got.out.startswith(f"{result} is damaged and will be made again\n")
-    assert job.place.record(job.eval.eval_id) is not None
+    assert job.run_folder.record(job.eval.eval_id) is not None
     assert (got.code, got.err) == (1, f"left out: {other} is not a result file of schema 1\n")
     assert_same_result(job, finished.job)
 
@@ -373,25 +373,25 @@ def test_a_damaged_result_is_made_again_from_the_samples(finished: Finished, cli
 @pytest.mark.usefixtures("warm_workers")
 def test_scoring_with_other_guidance_trains_nothing(finished: Finished, cli: Cli, more_runs: Path) -> None:
     job = job_of("cm+cbdm", more_runs)
-    before = contents(job.place.path)
+    before = contents(job.run_folder.path)
     command = ["score", job.run.run_id[:6], "--set", "sample.omega=0", "--runs", more_runs]
     got = cli(*command)
     assert got.code == 0, got.out
-    records, problems = job.place.results()
+    records, problems = job.run_folder.results()
     assert problems == []
     assert sorted(r.eval.sample.omega for r in records) == [0.0, 1.5]
     (unguided,) = (r for r in records if r.eval.sample.omega == 0)
     assert unguided.eval.sample.images == 120  # what is not named stays as in the first score
     assert unguided.eval.features == "efflite0@32"
     assert unguided.run == job.run
-    changed = {name for name, content in contents(job.place.path).items() if before.get(name) != content}
-    grid = job.place.grid(unguided.eval.sample)
-    result = job.place.result(unguided.eval_id)
-    extremes, samples = job.place.extremes(unguided.eval_id), grid.with_suffix(".npz")
+    changed = {name for name, content in contents(job.run_folder.path).items() if before.get(name) != content}
+    grid = job.run_folder.grid(unguided.eval.sample)
+    result = job.run_folder.result(unguided.eval_id)
+    extremes, samples = job.run_folder.extremes(unguided.eval_id), grid.with_suffix(".npz")
     assert changed == {"log.txt", "progress.json", grid.name, samples.name, result.name, extremes.name}
     assert (more_runs / "digitslt.md").read_text(encoding="utf-8").count("\n## ") == 2
     assert cli(*command).code == 0  # and again: nothing to do
-    assert len(job.place.results()[0]) == 2
+    assert len(job.run_folder.results()[0]) == 2
 
 
 def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished, cli: Cli, tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished,
     got = cli(*arguments)
     assert (got.code, got.err) == (0, "")
     plain = UNet2DModel.from_pretrained(tmp_path / "exported").eval()
-    ours, _ = model_folder.load(finished.job.place.model)
+    ours, _ = model_folder.load(finished.job.run_folder.model)
     x, t, y = torch.randn(4, 1, 8, 8), torch.tensor([0, 10, 500, 999]), torch.tensor([0, 3, 9, 10])  # 10: no label
     with torch.no_grad():
         torch.testing.assert_close(plain(x, t, y).sample, ours(x, t, y), atol=1e-5, rtol=0)
@@ -415,29 +415,29 @@ def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished,
 @pytest.mark.accidents
 def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(finished: Finished, runs: Path) -> None:
     job = job_of("cm+cbdm", runs)
-    place = job.place
+    run_folder = job.run_folder
     # Without SIGTERM first there would be no checkpoint yet.
     assert work(job, signal.SIGTERM, at=("training", 10)) == worker.STOPPED
     assert work(job, signal.SIGKILL, at=("training", 20)) == -signal.SIGKILL
-    assert (place.state(), place.model.exists()) == ("stopped", False)
+    assert (run_folder.state(), run_folder.model.exists()) == ("stopped", False)
     assert work(job, signal.SIGKILL, at=("sampling", 100)) == -signal.SIGKILL
-    assert (place.model.exists(), place.samples(job.eval.sample).exists()) == (True, False)
+    assert (run_folder.model.exists(), run_folder.samples(job.eval.sample).exists()) == (True, False)
     assert work(job, signal.SIGKILL, at=("scoring", 500)) == -signal.SIGKILL
-    assert (place.samples(job.eval.sample).exists(), place.state(job.eval.eval_id)) == (True, "stopped")
+    assert (run_folder.samples(job.eval.sample).exists(), run_folder.state(job.eval.eval_id)) == (True, "stopped")
     assert work(job) == worker.DONE
-    assert "resuming at step 10 of 24\n" in place.log.read_text()
+    assert "resuming at step 10 of 24\n" in run_folder.log.read_text()
     assert_same_result(job, finished.job)
-    assert {p.name for p in place.path.iterdir()} == {p.name for p in finished.job.place.path.iterdir()}
+    assert {p.name for p in run_folder.path.iterdir()} == {p.name for p in finished.job.run_folder.path.iterdir()}
 
 
 def test_a_corrupt_checkpoint_falls_back_to_the_one_before(finished: Finished, runs: Path) -> None:
     job = job_of("cm+cbdm", runs)
     for step in (10, 20):
         assert work(job, signal.SIGTERM, at=("training", step)) == worker.STOPPED
-    newest = job.place.path / "checkpoint.pt"
+    newest = job.run_folder.path / "checkpoint.pt"
     newest.write_bytes(newest.read_bytes()[:-1000])
     assert work(job) == worker.DONE
-    log = job.place.log.read_text()
+    log = job.run_folder.log.read_text()
     assert f" checkpoint {newest} cannot be used (" in log
     assert "; falling back to an older one or the start\n" in log
     assert log.count("resuming at step 10 of 24\n") == 2
@@ -451,23 +451,23 @@ def test_an_accident_at_any_file_costs_at_most_that_file(
     finished: Finished, runs: Path, accident: str, code: int
 ) -> None:
     job = dataclasses.replace(job_of("cm+cbdm", runs), execution=Execution("cpu", checkpoint_seconds=0.1))
-    job.place.path.mkdir(parents=True)
+    job.run_folder.path.mkdir(parents=True)
     met = runs / "met"
     met.touch()
     while True:
-        names = {"log": str(job.place.log), "accident": accident, "met": str(met)}
+        names = {"log": str(job.run_folder.log), "accident": accident, "met": str(met)}
         child = start(UNLUCKY, job=json.dumps(job.to_json()), **names)
         child.join()
         if child.exitcode == worker.DONE:
             break
-        assert child.exitcode == code, job.place.log.read_text()
+        assert child.exitcode == code, job.run_folder.log.read_text()
         assert job.state in ("stopped", "waiting")
         if accident == "disk full":
-            assert not list(job.place.path.rglob("*.part"))
+            assert not list(job.run_folder.path.rglob("*.part"))
     files = set(met.read_text().split("|"))
-    place = job.place
-    assert {"spec.json", "checkpoint-next.pt", place.samples(job.eval.sample).name} < files
-    assert place.result(job.eval.eval_id).name in files
+    run_folder = job.run_folder
+    assert {"spec.json", "checkpoint-next.pt", run_folder.samples(job.eval.sample).name} < files
+    assert run_folder.result(job.eval.eval_id).name in files
     if accident == "killed":
         assert {"checkpoint.pt", "checkpoint-previous.pt", "model"} < files
     assert_same_result(job, finished.job)
@@ -492,10 +492,10 @@ def test_a_full_disk_stops_the_runs_and_says_so(small_disk: Path, finished: Fini
     ballast.write_bytes(bytes(1_200_000))  # leaves room for no checkpoint
     got = cli(*command_of(job), "--seeds", "0,1", "--launcher", "local", "--checkpoint-every", "0.1")
     assert got.code == 1
-    assert f"  full: no space left for {job.place.path}; free some, and the same command goes on\n" in got.out
+    assert f"  full: no space left for {job.run_folder.path}; free some, and the same command goes on\n" in got.out
     assert "[2/2]" not in got.out  # it would not fare better
     assert not list(small_disk.rglob("*.part"))
-    assert not job.place.failed.exists()
+    assert not job.run_folder.failed.exists()
     ballast.write_bytes(b"")
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert cli(*command_of(job)).code == 0
@@ -532,11 +532,11 @@ def drive(tmp_path: Path, plugins: Path) -> Iterator[Callable[[Job], Driver]]:
 
         def training() -> bool:
             assert driver.is_alive(), output.read_text()
-            progress = job.place.progress()
+            progress = job.run_folder.progress()
             return progress.get("time", 0) > begun and progress["stage"] == "training" and progress["done"] >= 10
 
         wait_for(training, "the training to start")
-        return Driver(driver, json.loads(job.place.lock.read_text())["pid"], output)
+        return Driver(driver, json.loads(job.run_folder.lock.read_text())["pid"], output)
 
     yield drive
     (plugins / "slowly").unlink(missing_ok=True)
@@ -546,7 +546,7 @@ def drive(tmp_path: Path, plugins: Path) -> Iterator[Callable[[Job], Driver]]:
 
 
 def command_of(job: Job) -> list[str]:
-    runs = job.place.path.parents[2]
+    runs = job.run_folder.path.parents[2]
     return ["run", "--method", job.run.method, "--dataset", "digitslt", *OPTIONS, "--runs", str(runs)]
 
 
@@ -555,34 +555,34 @@ def test_a_run_stopped_in_every_way_ends_like_an_undisturbed_one(
     drive: Callable[[Job], Driver], plugins: Path, runs: Path, more_runs: Path, cli: Cli
 ) -> None:
     job = job_of("slow", runs)
-    place = job.place
+    run_folder = job.run_folder
 
     driver = drive(job)
     second = cli(*command_of(job))  # a second driver leaves the run alone,
     assert second.code == 1
     assert f"digitslt slow seed 0 ({job.run.run_id}): running elsewhere (process {driver.worker} on " in second.out
     assert work(job) == worker.HELD  # and so does a worker of one that looked a moment too early
-    assert re.search(rf" not started: process {driver.worker} on \S+ works on this run\n", place.log.read_text())
+    assert re.search(rf" not started: process {driver.worker} on \S+ works on this run\n", run_folder.log.read_text())
 
     assert driver.send(signal.SIGINT) == 130
     assert driver.output.read_text().endswith("stopped; run the same command to go on\n")
-    assert (place.path / "checkpoint.pt").exists()
-    assert place.state() == "stopped"
+    assert (run_folder.path / "checkpoint.pt").exists()
+    assert run_folder.state() == "stopped"
 
     driver = drive(job)
     assert driver.send(signal.SIGTERM) == 130
-    assert place.state() == "stopped"
+    assert run_folder.state() == "stopped"
 
     driver = drive(job)
     assert driver.send(signal.SIGKILL) == -signal.SIGKILL  # nobody asks the worker to stop: it sees its parent die
-    assert place.state() == "stopped"
+    assert run_folder.state() == "stopped"
 
     (plugins / "slowly").unlink()
     assert work(job) == worker.DONE
-    steps = [int(step) for step in re.findall(r"resuming at step (\d+) of 24", place.log.read_text())]
+    steps = [int(step) for step in re.findall(r"resuming at step (\d+) of 24", run_folder.log.read_text())]
     assert len(steps) == 3
     assert 10 <= steps[0] < steps[1] < steps[2] < 24
-    assert place.log.read_text().count("trained in ") == 1
+    assert run_folder.log.read_text().count("trained in ") == 1
     undisturbed = job_of("slow", more_runs)
     assert work(undisturbed) == worker.DONE
     assert_same_result(job, undisturbed)
@@ -617,7 +617,7 @@ def test_a_grid_goes_on_past_failures_which_are_tried_again_on_request(
     assert got.out.endswith("\nthe same command tries the failed ones again with --retry-failed\n")
     numbered = re.findall(r"^\[(\d/\d)\] digitslt (\S+) seed (\d)", got.out, re.MULTILINE)
     assert numbered == [("1/3", "boom", "0"), ("2/3", "boom", "1"), ("3/3", "cm+cbdm", "1")]  # one was done before
-    boom = job_of("boom", more_runs).place
+    boom = job_of("boom", more_runs).run_folder
     assert (boom.state(), boom.why_failed()) == ("failed", reason)
     assert (boom.path / "checkpoint.pt").exists()
     assert (more_runs / "digitslt.md").read_text(encoding="utf-8").count("\n| cm+cbdm") == 1  # a row of two seeds
@@ -638,12 +638,12 @@ def test_a_grid_goes_on_past_failures_which_are_tried_again_on_request(
 @pytest.mark.usefixtures("warm_workers")
 def test_what_the_worker_cannot_use_is_said_by_the_driver(runs: Path, cli: Cli) -> None:
     job = job_of("ddpm", runs)
-    job.place.path.mkdir(parents=True)
-    (job.place.path / "spec.json").write_text("{")
+    job.run_folder.path.mkdir(parents=True)
+    (job.run_folder.path / "spec.json").write_text("{")
     got = cli(*command_of(job))
     assert got.code == 2
-    assert f"  unusable: error: {job.place.path}/spec.json is not valid JSON: " in got.out
-    assert got.out.endswith(f"  log: {job.place.log}\n0 done, 1 not\n")
+    assert f"  unusable: error: {job.run_folder.path}/spec.json is not valid JSON: " in got.out
+    assert got.out.endswith(f"  log: {job.run_folder.log}\n0 done, 1 not\n")
 
 
 @pytest.mark.parametrize(
@@ -656,9 +656,9 @@ def test_what_the_worker_cannot_use_is_said_by_the_driver(runs: Path, cli: Cli) 
 def test_the_end_of_a_worker_that_could_say_nothing_is_explained(
     tmp_path: Path, code: int, outcome: str, reason: str
 ) -> None:
-    place = RunFolder(tmp_path)
-    place.log.write_text("2026-01-01T00:00:00Z began\n2026-01-01T00:00:01Z no room on the disk\n")
-    assert launcher.explain(place, code) == (outcome, reason)
+    run_folder = RunFolder(tmp_path)
+    run_folder.log.write_text("2026-01-01T00:00:00Z began\n2026-01-01T00:00:01Z no room on the disk\n")
+    assert launcher.explain(run_folder, code) == (outcome, reason)
 
 
 def test_waiting_threads_soon_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

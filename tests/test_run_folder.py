@@ -18,9 +18,9 @@ import pytest
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder, find_run, run_folders
-from ltgen_bench.spec.specs import SampleSpec
+from ltgen_bench.spec.specs import SamplingSpec
 from ltgen_bench.storage import lock
-from ltgen_bench.storage.atomic_files import read_json, replacing, write_json
+from ltgen_bench.storage.atomic_files import atomic_write, read_json, write_json
 
 MakeRecord = Callable[..., Record]
 
@@ -31,7 +31,7 @@ def record(make_record: MakeRecord) -> Record:
 
 
 @pytest.fixture
-def place(tmp_path: Path, record: Record) -> RunFolder:
+def run_folder(tmp_path: Path, record: Record) -> RunFolder:
     """A run folder on which nobody has worked yet."""
     made = RunFolder.of(tmp_path, record.run)
     made.create(record.run)
@@ -50,12 +50,12 @@ def dead_pid() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_dead_process_that_nobody_has_buried_holds_nothing(place: RunFolder) -> None:
+def test_a_dead_process_that_nobody_has_buried_holds_nothing(run_folder: RunFolder) -> None:
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
-    write_lock(place.lock, pid=zombie.pid)
-    with lock.hold(place.lock):
-        owner = lock.owner(place.lock)
+    write_lock(run_folder.lock, pid=zombie.pid)
+    with lock.hold(run_folder.lock):
+        owner = lock.owner(run_folder.lock)
         assert owner is not None
         assert owner.pid == os.getpid()
     zombie.wait()
@@ -64,89 +64,93 @@ def test_a_dead_process_that_nobody_has_buried_holds_nothing(place: RunFolder) -
 # States
 
 
-def test_a_run_goes_from_waiting_to_done(place: RunFolder, record: Record) -> None:
+def test_a_run_goes_from_waiting_to_done(run_folder: RunFolder, record: Record) -> None:
     eval_id = record.eval_id
-    assert (place.state(), place.state(eval_id)) == ("waiting", "waiting")
-    with lock.hold(place.lock):
-        assert (place.state(), place.state(eval_id)) == ("running", "running")
-    (place.path / "checkpoint-previous.pt").touch()
-    assert (place.state(), place.state(eval_id)) == ("stopped", "stopped")
-    write_json(place.failed, {"reason": "loss became nan at step 3"})
-    assert (place.state(), place.state(eval_id)) == ("failed", "failed")
-    assert place.why_failed() == "loss became nan at step 3"
-    place.failed.unlink()
-    place.model.mkdir()
-    assert place.state(eval_id) == "stopped"
-    record.write(place.result(eval_id))
-    assert (place.state(), place.state(eval_id)) == ("done", "done")
-    assert place.state("another eval") == "stopped"
+    assert (run_folder.state(), run_folder.state(eval_id)) == ("waiting", "waiting")
+    with lock.hold(run_folder.lock):
+        assert (run_folder.state(), run_folder.state(eval_id)) == ("running", "running")
+    (run_folder.path / "checkpoint-previous.pt").touch()
+    assert (run_folder.state(), run_folder.state(eval_id)) == ("stopped", "stopped")
+    write_json(run_folder.failed, {"reason": "loss became nan at step 3"})
+    assert (run_folder.state(), run_folder.state(eval_id)) == ("failed", "failed")
+    assert run_folder.why_failed() == "loss became nan at step 3"
+    run_folder.failed.unlink()
+    run_folder.model.mkdir()
+    assert run_folder.state(eval_id) == "stopped"
+    record.write(run_folder.result(eval_id))
+    assert (run_folder.state(), run_folder.state(eval_id)) == ("done", "done")
+    assert run_folder.state("another eval") == "stopped"
 
 
-def test_a_dead_worker_leaves_a_stopped_run(place: RunFolder) -> None:
-    (place.path / "checkpoint.pt").touch()
-    write_lock(place.lock, pid=dead_pid())
-    assert place.state() == "stopped"
+def test_a_dead_worker_leaves_a_stopped_run(run_folder: RunFolder) -> None:
+    (run_folder.path / "checkpoint.pt").touch()
+    write_lock(run_folder.lock, pid=dead_pid())
+    assert run_folder.state() == "stopped"
 
 
-def test_a_damaged_or_foreign_result_is_not_done(place: RunFolder, record: Record, make_record: MakeRecord) -> None:
-    path = place.result(record.eval_id)
+def test_a_damaged_or_foreign_result_is_not_done(
+    run_folder: RunFolder, record: Record, make_record: MakeRecord
+) -> None:
+    path = run_folder.result(record.eval_id)
     path.write_text('{"half')
-    assert place.state(record.eval_id) == "waiting"
+    assert run_folder.state(record.eval_id) == "waiting"
     make_record("cb").write(path)
-    assert place.state(record.eval_id) == "waiting"
+    assert run_folder.state(record.eval_id) == "waiting"
     make_record("cm+cbdm", sample={"omega": 0.0}).write(path)
-    assert place.state(record.eval_id) == "waiting"
+    assert run_folder.state(record.eval_id) == "waiting"
 
 
-def test_damaged_progress_and_failure_notes_say_nothing(place: RunFolder) -> None:
+def test_damaged_progress_and_failure_notes_say_nothing(run_folder: RunFolder) -> None:
     for text in ("{", "[]", '{"stage": "training"}', "\xff"):
-        (place.path / "progress.json").write_text(text, encoding="latin-1")
-        place.failed.write_text(text, encoding="latin-1")
-        assert place.progress() == {}
-        assert place.why_failed() == f"see {place.log}"
+        (run_folder.path / "progress.json").write_text(text, encoding="latin-1")
+        run_folder.failed.write_text(text, encoding="latin-1")
+        assert run_folder.progress() == {}
+        assert run_folder.why_failed() == f"see {run_folder.log}"
 
 
-def test_creating_a_run_again_keeps_it_and_clears_what_a_killed_worker_left(place: RunFolder, record: Record) -> None:
-    before = (place.path / "spec.json").read_bytes()
-    (place.path / ".model.1a2b.part").mkdir()
-    (place.path / ".model.1a2b.part" / ".config.json.part").touch()
-    (place.path / "samples-1").mkdir()
-    (place.path / "samples-1" / ".0000000.npz.3c4d.part").touch()
-    place.create(record.run)
-    assert (place.path / "spec.json").read_bytes() == before
-    assert sorted(p.name for p in place.path.rglob("*")) == ["samples-1", "spec.json"]
+def test_creating_a_run_again_keeps_it_and_clears_what_a_killed_worker_left(
+    run_folder: RunFolder, record: Record
+) -> None:
+    before = (run_folder.path / "spec.json").read_bytes()
+    (run_folder.path / ".model.1a2b.part").mkdir()
+    (run_folder.path / ".model.1a2b.part" / ".config.json.part").touch()
+    (run_folder.path / "samples-1").mkdir()
+    (run_folder.path / "samples-1" / ".0000000.npz.3c4d.part").touch()
+    run_folder.create(record.run)
+    assert (run_folder.path / "spec.json").read_bytes() == before
+    assert sorted(p.name for p in run_folder.path.rglob("*")) == ["samples-1", "spec.json"]
 
 
 def test_a_folder_with_a_damaged_or_foreign_spec_is_not_used(
-    place: RunFolder, record: Record, make_record: MakeRecord
+    run_folder: RunFolder, record: Record, make_record: MakeRecord
 ) -> None:
-    path = place.path / "spec.json"
+    path = run_folder.path / "spec.json"
     path.write_text("{")
     with pytest.raises(UsageError, match=r"spec\.json is not valid JSON"):
-        place.create(record.run)
+        run_folder.create(record.run)
     path.write_text("{}")
     with pytest.raises(UsageError, match=r"spec\.json lacks the field 'preset'"):
-        place.create(record.run)
+        run_folder.create(record.run)
     path.unlink()
     other = make_record("cb").run
-    place.create(other)
+    run_folder.create(other)
     with pytest.raises(UsageError, match=rf"spec\.json is of another run, {other.run_id}; move the folder away"):
-        place.create(record.run)
+        run_folder.create(record.run)
 
 
-def test_samples_of_different_settings_have_different_files(place: RunFolder) -> None:
-    assert place.samples(SampleSpec(omega=0.0)) != place.samples(SampleSpec(omega=1.5))
-    assert place.grid(SampleSpec()).suffix == ".png"
+def test_samples_of_different_settings_have_different_files(run_folder: RunFolder) -> None:
+    assert run_folder.samples(SamplingSpec(omega=0.0)) != run_folder.samples(SamplingSpec(omega=1.5))
+    assert run_folder.grid(SamplingSpec()).suffix == ".png"
 
 
 def test_runs_are_found_by_the_start_of_their_id_or_by_folder(
-    place: RunFolder, tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+    run_folder: RunFolder, tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = place.path.name
-    assert find_run(tmp_path, run_id[:4]).path == place.path
-    assert find_run(tmp_path / "elsewhere", str(place.path)).path == place.path
-    monkeypatch.chdir(place.path)
-    assert find_run(tmp_path, ".").path == place.path
+    run_id = run_folder.path.name
+    assert find_run(tmp_path, run_id[:4]).path == run_folder.path
+    assert find_run(tmp_path / "elsewhere", str(run_folder.path)).path == run_folder.path
+    monkeypatch.chdir(run_folder.path)
+    assert find_run(tmp_path, ".").path == run_folder.path
     with pytest.raises(UsageError, match=r"no run 'ffff' in \S+\. Run: ltgen-bench list runs"):
         find_run(tmp_path, "ffff")
     records = [make_record("cb", seed=seed) for seed in range(17)]  # two of them share their first digit
@@ -247,11 +251,11 @@ def test_of_many_that_see_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
 
 def test_a_file_is_replaced_only_when_all_went_well(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"first")
 
     def fail() -> None:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(b"second, unfini")
             raise KeyError
 
@@ -291,8 +295,8 @@ def test_json_is_strict(tmp_path: Path) -> None:
 # Records
 
 
-def test_a_record_survives_being_written_and_read(place: RunFolder, record: Record) -> None:
-    path = place.result(record.eval_id)
+def test_a_record_survives_being_written_and_read(run_folder: RunFolder, record: Record) -> None:
+    path = run_folder.result(record.eval_id)
     record.write(path)
     assert Record.read(path) == record
     assert path.stat().st_size < 10_000
@@ -363,10 +367,10 @@ def test_bad_and_doubled_files_are_left_out_and_named(tmp_path: Path, record: Re
 
 
 def test_status_names_damaged_files_and_still_lists_the_rest(
-    place: RunFolder, record: Record, make_record: MakeRecord, cli: Callable[..., Any]
+    run_folder: RunFolder, record: Record, make_record: MakeRecord, cli: Callable[..., Any]
 ) -> None:
-    runs = place.path.parents[2]
-    record.write(place.result(record.eval_id))
+    runs = run_folder.path.parents[2]
+    record.write(run_folder.result(record.eval_id))
     broken, lost = (RunFolder.of(runs, make_record("cb", seed=seed).run) for seed in (1, 2))
     broken.create(make_record("cb", seed=1).run)
     broken.result("0" * 12).write_text("{}")
@@ -377,7 +381,7 @@ def test_status_names_damaged_files_and_still_lists_the_rest(
     assert got.code == 1
     assert got.out.splitlines() == [
         f"{broken.path.name}  waiting  digitslt  cb       seed 1",
-        f"{place.path.name}  done     digitslt  cm+cbdm  seed 0",
+        f"{run_folder.path.name}  done     digitslt  cm+cbdm  seed 0",
         "1 done, 1 waiting",
     ]
     assert f"left out: {broken.path}/result-000000000000.json is not a result file of schema 1\n" in got.err

@@ -8,7 +8,7 @@ from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
 from ltgen_bench.sampling.sampler import labels, sample
 from ltgen_bench.sampling.shards import join_shards, make_shards, to_uint8
-from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
+from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 from ltgen_bench.training.method_contract import NET
 
 DIFFUSION = DiffusionSpec()
@@ -48,7 +48,7 @@ def make(net, spec, index, y=None, **options):
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_an_image_is_the_same_in_any_batch(net, sampler):
-    spec = SampleSpec(images=10, sampler=sampler, steps=5, omega=1.5)
+    spec = SamplingSpec(images=10, sampler=sampler, steps=5, omega=1.5)
     whole = make(net, spec, range(6))
     parts = torch.cat([make(net, spec, range(1)), make(net, spec, range(1, 6))])
     torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-4)
@@ -56,14 +56,14 @@ def test_an_image_is_the_same_in_any_batch(net, sampler):
 
 
 def test_ddim_visits_the_published_times_and_its_last_update_does_nothing():
-    steps = scheduler(DIFFUSION, SampleSpec(steps=50))
+    steps = scheduler(DIFFUSION, SamplingSpec(steps=50))
     assert steps.timesteps.tolist() == list(range(980, -1, -20))
     x, eps = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4)
     torch.testing.assert_close(steps.step(eps, 0, x).prev_sample, x)
 
 
 def test_ddim_update_is_the_formula():
-    steps = scheduler(DIFFUSION, SampleSpec(steps=50))
+    steps = scheduler(DIFFUSION, SamplingSpec(steps=50))
     abar = alphas_cumprod(DIFFUSION).double()
     x, eps = torch.randn(2, 1, 4, 4, dtype=torch.float64), torch.randn(2, 1, 4, 4, dtype=torch.float64)
     x0 = (x - (1 - abar[500]).sqrt() * eps) / abar[500].sqrt()
@@ -74,7 +74,7 @@ def test_ddim_update_is_the_formula():
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_the_ideal_network_gives_its_image(sampler):
     targets = torch.linspace(-1, 1, 3 * 64).reshape(3, *SHAPE)
-    spec = SampleSpec(images=3, sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0)
+    spec = SamplingSpec(images=3, sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0)
     made = make(Ideal(targets), spec, range(3), torch.tensor([0, 1, 2]))
     # DDIM leaves the noise of abar_0, of standard deviation 0.01.
     torch.testing.assert_close(made, targets, rtol=0, atol=0.05 if sampler == "ddim" else 0.02)
@@ -85,7 +85,7 @@ def test_a_noise_prior_is_used_in_sampling_too(sampler):
     """With the prior, the ideal network of shifted and scaled noise gives the image just the same."""
     targets = torch.linspace(-1, 1, 2 * 64).reshape(2, *SHAPE)
     prior = NoisePrior(torch.stack([torch.full(SHAPE, 0.7), torch.full(SHAPE, -0.4)]), torch.tensor([1.5, 0.5]))
-    spec = SampleSpec(images=2, sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0)
+    spec = SamplingSpec(images=2, sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0)
     made = make(Ideal(targets, prior), spec, range(2), torch.tensor([0, 1]), noise_prior=prior)
     torch.testing.assert_close(made, targets, rtol=0, atol=0.06)
     # The first input of the network is a draw from the prior.
@@ -101,7 +101,7 @@ def test_a_noise_prior_is_used_in_sampling_too(sampler):
 def test_guidance_is_in_the_papers_convention():
     """eps_c + omega (eps_c - eps_u); omega 0 asks the network once per step and image, else one call for both."""
     targets = torch.stack([torch.full(SHAPE, 0.5), torch.full(SHAPE, -0.5)])
-    spec = SampleSpec(images=2, steps=50, omega=1.5)
+    spec = SamplingSpec(images=2, steps=50, omega=1.5)
     net = Ideal(targets)
     made = make(net, spec, range(1), torch.tensor([0]))
     assert net.calls == 50
@@ -125,7 +125,7 @@ def shards(net, tmp_path, monkeypatch):
     """Makes a set of 60 images in files of 20, or a part of it; the images, if all are made."""
     monkeypatch.setattr("ltgen_bench.sampling.shards.SHARD", 20)
     monkeypatch.setattr("ltgen_bench.sampling.sampler.batch_size", lambda device, size: 10)
-    spec = SampleSpec(images=60, steps=2)
+    spec = SamplingSpec(images=60, steps=2)
     options = {"num_classes": 10, "shape": SHAPE, "seed": 3, "device": CPU, "bf16": False, "noise_prior": None}
 
     def make(name, *, progress=lambda done, total: None, **more):

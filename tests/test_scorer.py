@@ -354,9 +354,9 @@ def test_a_copy_of_the_training_set_is_flagged(digits: LongTail, efflite: Extrac
 
 def test_new_images_are_not_flagged(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
     real, held_out = halves
-    place = np.arange(850) % 85  # digits are sorted by writer, so every set takes some of each
-    new, test = (held_out[np.flatnonzero(place % 2 == rest)] for rest in (1, 0))
-    train = real[np.flatnonzero(place % 3 == 0)]
+    run_folder = np.arange(850) % 85  # digits are sorted by writer, so every set takes some of each
+    new, test = (held_out[np.flatnonzero(run_folder % 2 == rest)] for rest in (1, 0))
+    train = real[np.flatnonzero(run_folder % 3 == 0)]
     figures = score(new, real, GROUPS, efflite, cache=cache, train=train, test=test)["memorised-efflite0@32"]
     assert not any("flag" in of_group for of_group in figures.values())
     assert figures["overall"]["value"] == pytest.approx(figures["overall"]["unseen"], abs=0.1)

@@ -21,7 +21,7 @@ from ltgen_bench.spec.specs import (
     MethodSpec,
     NetSpec,
     RunSpec,
-    SampleSpec,
+    SamplingSpec,
     TrainSpec,
 )
 from ltgen_bench.training.method import Method
@@ -37,14 +37,14 @@ RUN = RunSpec(
     diffusion=DiffusionSpec(),
     seed=0,
 )
-EVAL = EvalSpec("efflite0@96", "dd", "cc", {"majority": [0], "minority": [1]}, 1, SampleSpec(500))
+EVAL = EvalSpec("efflite0@96", "dd", "cc", {"majority": [0], "minority": [1]}, 1, SamplingSpec(500))
 
 
 def test_ids_are_pinned() -> None:
     # When this fails, the meaning of every published result is at stake: did you mean to change what identifies a run?
     assert (RUN.run_id, RUN.config_id, EVAL.eval_id) == ("bc88dd02ebd3", "d1b5f8ad3593", "66d4ee9ef61b")
     paper = dataclasses.replace(RUN, methods=(MethodSpec("ddpm", 1, {}),), net=NetSpec(), train=TrainSpec(), seed=3)
-    inception = EvalSpec("inception", "ee", "cc", {"majority": [0], "minority": [1]}, 2, SampleSpec())
+    inception = EvalSpec("inception", "ee", "cc", {"majority": [0], "minority": [1]}, 2, SamplingSpec())
     assert (paper.run_id, paper.config_id, inception.eval_id) == ("156d1b847c1e", "46041548da15", "5e6fc5380fd3")
 
 
@@ -83,8 +83,8 @@ def test_equal_settings_have_equal_ids() -> None:
     )
     floats = dataclasses.replace(RUN, train=TrainSpec(800, ema=-0.0))
     assert whole_numbers.run_id == floats.run_id
-    assert dataclasses.replace(EVAL, sample=SampleSpec(500, omega=2)).eval_id == (
-        dataclasses.replace(EVAL, sample=SampleSpec(500, omega=2.0)).eval_id
+    assert dataclasses.replace(EVAL, sample=SamplingSpec(500, omega=2)).eval_id == (
+        dataclasses.replace(EVAL, sample=SamplingSpec(500, omega=2.0)).eval_id
     )
     lists = dataclasses.replace(RUN, net=NetSpec(channels=[32, 64], layers=1))  # type: ignore[arg-type]
     assert lists.run_id == RUN.run_id

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.sampling.sampler import batch_size, sample
-from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
+from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
 try:
     import peers
@@ -38,7 +38,7 @@ def labels_of(task: Task, images: int) -> Tensor:
 
 def our_pass(task: Task, net: Denoiser, images: int, steps: int) -> Job:
     """The sampler as `run` calls it."""
-    spec = SampleSpec(images=images, steps=steps, omega=OMEGA)
+    spec = SamplingSpec(images=images, steps=steps, omega=OMEGA)
     labels = labels_of(task, images)
     return lambda: sample(
         net.eval(),

@@ -76,9 +76,9 @@ def planning(quick: bool) -> Iterator[str]:
         planned = time.perf_counter() - started
         assert states == {"waiting"}
         for job in jobs:
-            job.place.path.mkdir(parents=True)
-            (job.place.path / "spec.json").write_text(json.dumps(to_json(job.run)))
-            write_json(job.place.failed, {"reason": "for the benchmark"})
+            job.run_folder.path.mkdir(parents=True)
+            (job.run_folder.path / "spec.json").write_text(json.dumps(to_json(job.run)))
+            write_json(job.run_folder.failed, {"reason": "for the benchmark"})
         started = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()) as said:
             list_runs("runs", runs)
@@ -187,15 +187,15 @@ def kills(quick: bool) -> Iterator[str]:
                 time.sleep(rng.uniform(0.5, 3))
             if driver.returncode == 0:
                 break
-            while any(job.place.owner() for job in jobs_of(Path(disturbed), number, 60)):
+            while any(job.run_folder.owner() for job in jobs_of(Path(disturbed), number, 60)):
                 time.sleep(0.5)
         lost = different = 0
         for mine, other in zip(*(jobs_of(Path(f), number, 60) for f in (disturbed, undisturbed)), strict=True):
-            found, expected = (job.place.record(job.eval.eval_id) for job in (mine, other))
+            found, expected = (job.run_folder.record(job.eval.eval_id) for job in (mine, other))
             lost += found is None
             same = found is not None and expected is not None and found.scores == expected.scores
             weights = "model/diffusion_pytorch_model.safetensors"
-            same &= (mine.place.path / weights).read_bytes() == (other.place.path / weights).read_bytes()
+            same &= (mine.run_folder.path / weights).read_bytes() == (other.run_folder.path / weights).read_bytes()
             different += not same
         logs = [log.read_text() for log in Path(disturbed).glob("*/*/*/log.txt")]
         twice = sum(max(log.count(" trained in "), log.count(" scored in ")) > 1 for log in logs)

@@ -79,7 +79,7 @@ class Terminal:
         text = f"{outcome}{f': {reason}' if reason else ''}"
         self.out.print(f"  {text}" if alone else f"[{number}/{self.total}] {job.title}: {text}")
         if outcome in ("failed", "stopped", "unusable", "full"):
-            self.out.print(f"  log: {job.place.log}")
+            self.out.print(f"  log: {job.run_folder.log}")
 
     def _show_bar(self, job: Job, stage: str, done: int, total: int, figures: str) -> None:
         if job.folder not in self._tasks and len(self._tasks) < BARS:

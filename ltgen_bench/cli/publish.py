@@ -54,12 +54,12 @@ def publish(
     from ltgen_bench.runs.run_folder import find_run
 
     found: list[Record] = []
-    for place in [find_run(runs, name) for name in names]:
-        records, problems = place.results()
+    for run_folder in [find_run(runs, name) for name in names]:
+        records, problems = run_folder.results()
         if problems:
             raise UsageError(f"nothing published: {problems[0]}")
         if not records:
-            raise UsageError(f"run {place.path.name} has no result yet")
+            raise UsageError(f"run {run_folder.path.name} has no result yet")
         found += records
     for record in found:
         run = record.run

@@ -23,7 +23,7 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
     from ltgen_bench.runs.record import read_records
 
     for work, record in finished if len(finished) <= SHOWN else ():
-        out.print(f"\n{score_text(record)}\nsamples: {work.place.picture(record.eval)}")
+        out.print(f"\n{score_text(record)}\nsamples: {work.run_folder.picture(record.eval)}")
     records, problems = read_records(runs, "*/*/*/result-*.json")
     pages = build(records)
     for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
@@ -35,7 +35,7 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
 
 
 def write_text(path: Path, text: str) -> None:
-    from ltgen_bench.storage.atomic_files import replacing
+    from ltgen_bench.storage.atomic_files import atomic_write
 
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())

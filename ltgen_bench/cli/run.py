@@ -131,14 +131,14 @@ def run(
     _announce(out, todo)
     if dry_run:
         return
-    for path in [job.place.result(job.eval.eval_id) for job in todo]:
+    for path in [job.run_folder.result(job.eval.eval_id) for job in todo]:
         if path.exists():
             out.print(f"{path} is damaged and will be made again")
     if not todo and set(states) == {"done"}:
         out.print("nothing to do: every run is done already")
     chosen = pick_launcher(launcher, address, gpus_per_run, cpus_per_run, max_parallel, device, len(todo))
     counts = do_jobs(out, todo, chosen)
-    finished = [(job, record) for job in jobs if (record := job.place.record(job.eval.eval_id)) is not None]
+    finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     problems = show_results(out, finished, runs)
     unfinished = _sum_up(out, jobs)
     if counts.get("unusable"):
@@ -181,9 +181,9 @@ def _fate(job: Job, state: str, retry_failed: bool) -> str:
         f"(preset {run.preset})"
     )
     if state == "running":
-        return f"running elsewhere ({job.place.owner()})"
+        return f"running elsewhere ({job.run_folder.owner()})"
     if state == "failed" and not retry_failed:
-        return f"failed before: {job.place.why_failed()}; try again with --retry-failed"
+        return f"failed before: {job.run_folder.why_failed()}; try again with --retry-failed"
     return {"done": "done already", "stopped": f"goes on with {work}"}.get(state, f"starts {work}")
 
 
@@ -195,7 +195,7 @@ def _sum_up(out: Console, jobs: list[Job]) -> int:
     if len(jobs) > 1:
         for job, state in left:
             failed = state == "failed"
-            out.print(f"  {job.title}: {state}{f', see {job.place.log}' if failed else ''}")
+            out.print(f"  {job.title}: {state}{f', see {job.run_folder.log}' if failed else ''}")
         if any(state == "failed" for _, state in left):
             out.print("the same command tries the failed ones again with --retry-failed")
         if any(state != "failed" for _, state in left):

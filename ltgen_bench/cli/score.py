@@ -87,7 +87,7 @@ def score(
     from ltgen_bench.planning.plan import rescore
     from ltgen_bench.runs.job import Execution
     from ltgen_bench.runs.run_folder import find_run
-    from ltgen_bench.spec.specs import SamplesSpec
+    from ltgen_bench.spec.specs import ExternalSpec
 
     if (run_ is None) == (samples is None):
         raise UsageError("score takes either a RUN or --samples FILE, and not both")
@@ -101,12 +101,12 @@ def score(
         if dataset is None:
             raise UsageError("--samples needs --dataset NAME, what to compare the images with")
         return _score_given(out, take(samples, name, dataset, features, options, execution, runs), set_, runs)
-    place = find_run(runs, run_ or "")
-    if isinstance(spec := place.spec, SamplesSpec):
-        return _score_given(out, take_again(place, spec, features, options, execution), set_, runs)
-    job = rescore(place, set_ or (), features, options, execution)
+    run_folder = find_run(runs, run_ or "")
+    if isinstance(spec := run_folder.spec, ExternalSpec):
+        return _score_given(out, take_again(run_folder, spec, features, options, execution), set_, runs)
+    job = rescore(run_folder, set_ or (), features, options, execution)
     counts = do_jobs(out, [job] if job.state != "done" else [], nullcontext(local(Resources())))
-    if (record := job.place.record(job.eval.eval_id)) is None:
+    if (record := job.run_folder.record(job.eval.eval_id)) is None:
         raise typer.Exit(2 if counts.get("unusable") else 1)
     show_results(out, [(job, record)], runs)
 

@@ -46,16 +46,16 @@ def list_runs(_: str, runs: Path) -> None:
     from ltgen_bench.runs.run_folder import run_folders
 
     rows, problems = [], []
-    for place in run_folders(runs):
-        problems += place.results()[1]
+    for run_folder in run_folders(runs):
+        problems += run_folder.results()[1]
         try:
-            run = place.spec
+            run = run_folder.spec
         except UsageError as error:
             problems.append(str(error))
             continue
-        state = place.state()
+        state = run_folder.state()
         which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-        rows.append((place.path.name, state, run.dataset.name, row_name(run), which, _doing(place, state)))
+        rows.append((run_folder.path.name, state, run.dataset.name, row_name(run), which, _doing(run_folder, state)))
     if rows:
         print(tabulate(rows, tablefmt="plain", disable_numparse=True))
         states = [row[1] for row in rows]
@@ -67,13 +67,13 @@ def list_runs(_: str, runs: Path) -> None:
         raise typer.Exit(1)
 
 
-def _doing(place: RunFolder, state: str) -> str:
+def _doing(run_folder: RunFolder, state: str) -> str:
     """How far a run is, or why it failed."""
     from ltgen_bench.cli.progress import figures_of
 
     if state == "failed":
-        return place.why_failed()
-    progress = place.progress()
+        return run_folder.why_failed()
+    progress = run_folder.progress()
     if state not in ("running", "stopped") or not progress:
         return ""
     at = f"{progress['stage']} {progress['done']:g}/{progress['total']:g}"
@@ -121,17 +121,17 @@ def show_run(name: str, runs: Path) -> None:
     from ltgen_bench.planning.reproduce import command_line
     from ltgen_bench.runs.run_folder import find_run
 
-    place = find_run(runs, name)
-    run, state = place.spec, place.state()
-    print(f"{place.path}\n{' '.join([state, _doing(place, state)]).rstrip()}")
-    print(f"log: {place.log}\n" if place.log.exists() else "")
+    run_folder = find_run(runs, name)
+    run, state = run_folder.spec, run_folder.state()
+    print(f"{run_folder.path}\n{' '.join([state, _doing(run_folder, state)]).rstrip()}")
+    print(f"log: {run_folder.log}\n" if run_folder.log.exists() else "")
     print(json.dumps(to_json(run), indent=1))
-    records, problems = place.results()
+    records, problems = run_folder.results()
     for record in records:
         print("\n".join(filter(None, ["", score_text(record), pull_text(record)])))
-        if (extremes := place.extremes(record.eval_id)).exists():
+        if (extremes := run_folder.extremes(record.eval_id)).exists():
             print(f"worst and best images: {extremes}")
-        print(f"file: {place.result(record.eval_id)}")
+        print(f"file: {run_folder.result(record.eval_id)}")
         print(f"the same again: {shlex.join(command_line(run, record.eval))}")
     complain(problems)
     if problems:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
-from ltgen_bench.storage.atomic_files import replacing
+from ltgen_bench.storage.atomic_files import atomic_write
 
 MAX_ROWS = 30
 """Classes shown; of more, evenly spaced ones by size, the largest and the smallest among them."""
@@ -93,5 +93,5 @@ def _save(images: Images, rows: Sequence[_Row], path: Path, title: str, legend: 
         spine.set_visible(False)
     figure.text(0.1 / total_width, 1 - 0.22 / total_height, title, fontsize=9, va="center", parse_math=False)
     figure.text(0.1 / total_width, 1 - 0.42 / total_height, legend, fontsize=6.5, va="center", color="#666666")
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.storage.atomic_files import replacing
+from ltgen_bench.storage.atomic_files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Images:
 
     def save(self, path: Path) -> None:
         """Write an npz with `images` and `labels`, atomically."""
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             np.savez_compressed(file, images=self.pixels, labels=self.labels)
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
+from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -19,7 +19,7 @@ def alphas_cumprod(spec: DiffusionSpec) -> Tensor:
     return abar
 
 
-def scheduler(spec: DiffusionSpec, sample: SampleSpec) -> DDIMScheduler | DDPMScheduler:
+def scheduler(spec: DiffusionSpec, sample: SamplingSpec) -> DDIMScheduler | DDPMScheduler:
     """The scheduler that samples, its timesteps set.
 
     ddim: eta 0, times T - T/steps, ..., T/steps, 0 without clipping. Its last update, from t = 0 to 0, changes nothing

@@ -82,11 +82,11 @@ def stages(job: Job, processes: int = 1, workers: int = 1) -> list[list[Job]]:
     processes: that share the training; workers: that can share the sampling.
     """
     spec = job.eval.sample
-    parts = 1 if job.place.samples(spec).exists() else min(workers, math.ceil(spec.images / PART))
+    parts = 1 if job.run_folder.samples(spec).exists() else min(workers, math.ceil(spec.images / PART))
     groups = [[Stage()]]
     if parts > 1:
         groups.insert(0, [Stage("sample", part, parts) for part in range(parts)])
-    if (parts > 1 or processes > 1) and not job.place.model.exists():
+    if (parts > 1 or processes > 1) and not job.run_folder.model.exists():
         groups.insert(0, [Stage("train", processes=processes)])
     return [[dataclasses.replace(job, stage=stage) for stage in group] for group in groups]
 
@@ -103,7 +103,7 @@ def local(resources: Resources) -> Launcher:
                 watch = _watcher(job, show)
                 if (code := supervise(stage, driver, resources.threads, watch)) != process.DONE:
                     break
-            outcome, reason = explain(job.place, code)
+            outcome, reason = explain(job.run_folder, code)
             show.ended(job, outcome, reason)
             counts[outcome] = counts.get(outcome, 0) + 1
             if outcome == "full":
@@ -118,7 +118,7 @@ def _watcher(job: Job, show: Reporter) -> Callable[[], None]:
     started = time.time()
 
     def watch() -> None:
-        progress = job.place.progress()
+        progress = job.run_folder.progress()
         if progress.get("time", 0) >= started:
             show.progress(job, progress)
 
@@ -130,24 +130,24 @@ def supervise(job: Job, driver: str, threads: int | None = None, watch: Callable
     return process.work(json.dumps(job.to_json()), job.folder, str(job.lock), driver, threads, watch, pause=0.1)
 
 
-def explain(place: RunFolder, code: int) -> tuple[str, str]:
+def explain(run_folder: RunFolder, code: int) -> tuple[str, str]:
     """What a worker's exit code means, and why: (outcome, reason)."""
     if code == process.DONE:
         return "done", ""
     if code == process.STOPPED:
         return "stopped", "stopped at a checkpoint; the same command goes on from there"
     if code == process.HELD:
-        return "held", _last_line(place.log)
+        return "held", _last_line(run_folder.log)
     if code == process.UNUSABLE:
-        return "unusable", _last_line(place.log)
+        return "unusable", _last_line(run_folder.log)
     if code == process.FULL:
-        return "full", f"no space left for {place.path}; free some, and the same command goes on"
-    if code == process.FAILED and place.failed.exists():
-        return "failed", place.why_failed()
+        return "full", f"no space left for {run_folder.path}; free some, and the same command goes on"
+    if code == process.FAILED and run_folder.failed.exists():
+        return "failed", run_folder.why_failed()
     if code < 0:
         killed = f"the worker was killed by {signal.Signals(-code).name}"
         return "stopped", f"{killed}; the same command goes on from its last checkpoint"
-    return "failed", f"the worker ended with exit code {code}: {_last_line(place.log)}"
+    return "failed", f"the worker ended with exit code {code}: {_last_line(run_folder.log)}"
 
 
 def _last_line(log: Path) -> str:

@@ -177,7 +177,7 @@ class _Driver:
             return
         if not run.started:
             self.show.started(run.job)
-        outcome, reason = explain(run.job.place, run.code)
+        outcome, reason = explain(run.job.run_folder, run.code)
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
         self.show.ended(run.job, outcome, reason)
 
@@ -196,7 +196,7 @@ class _Driver:
 
     def look(self) -> None:
         for run in dict.fromkeys(self.runs.values()):
-            progress = run.job.place.progress()
+            progress = run.job.run_folder.progress()
             if progress.get("time", 0) >= run.since:
                 if not run.started:
                     run.started = True

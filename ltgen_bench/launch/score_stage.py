@@ -17,15 +17,15 @@ from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.scorer import Scoring
-from ltgen_bench.spec.specs import RunSpec, SamplesSpec, ScoreSpec
+from ltgen_bench.spec.specs import ExternalSpec, RunSpec, ScoreSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
 
 
 def evaluate(
-    place: RunFolder,
-    source: RunSpec | SamplesSpec,
-    how: ScoreSpec,
+    run_folder: RunFolder,
+    source: RunSpec | ExternalSpec,
+    score_spec: ScoreSpec,
     images: Images,
     data: LongTail,
     options: DataOptions,
@@ -40,10 +40,10 @@ def evaluate(
     extractor's weights are not the ones that were planned with.
     """
     device = device or pick_device(execution.device)
-    features = extractor(how.features, execution.weights, device, options.folder)
-    if features.sha256 != how.features_sha256:
+    features = extractor(score_spec.features, execution.weights, device, options.folder)
+    if features.sha256 != score_spec.features_sha256:
         raise UsageError(f"the weights of {features.id} have changed since this was planned; plan it again")
-    cache = place.path.parents[2] / "features"
+    cache = run_folder.path.parents[2] / "features"
     real, groups, seed = data.reference, data.groups, source.seed
     scoring = Scoring(
         images, real, groups, features, train=data.train, test=data.test, cache=cache, seed=seed, progress=progress
@@ -52,33 +52,33 @@ def evaluate(
     for classes in pulls.scores.values():
         for c, figures in classes.items():
             figures["class"] = data.class_names[int(c)]
-    save_extremes(images, pulls.within_group, data, place.extremes(how.eval_id))
+    save_extremes(images, pulls.within_group, data, run_folder.extremes(score_spec.eval_id))
     methods = build_stack(source.methods).methods if isinstance(source, RunSpec) else ()
     record = Record(
         run=source,
-        eval=how,
+        eval=score_spec,
         scores=scores | pulls.scores,
-        training=model_folder.training_summary(place.model) if isinstance(source, RunSpec) else {},
+        training=model_folder.training_summary(run_folder.model) if isinstance(source, RunSpec) else {},
         provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "finished": _now()},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
-    record.write(place.result(how.eval_id))
-    return Record.read(place.result(how.eval_id))  # rounded, as everybody who comes later has it
+    record.write(run_folder.result(score_spec.eval_id))
+    return Record.read(run_folder.result(score_spec.eval_id))  # rounded, as everybody who comes later has it
 
 
 def score_external(job: ExternalJob, progress: Progress) -> Record:
     """The record of images made elsewhere, made now or before. Raises UsageError when somebody else is at it."""
-    place = job.place
-    if (done := place.record(job.eval.eval_id)) is not None:
+    run_folder = job.run_folder
+    if (done := run_folder.record(job.eval.eval_id)) is not None:
         return done
     try:
-        with lock.hold(place.lock):
-            place.create(job.spec)
-            if not place.given.exists():
+        with lock.hold(run_folder.lock):
+            run_folder.create(job.spec)
+            if not run_folder.given.exists():
                 title = f"{job.spec.dataset.name} {job.spec.name}, {len(job.images)} images made elsewhere"
-                save_grid(job.images, job.data, place.picture(job.eval), title=title)
-                job.images.save(place.given)
-            return evaluate(place, job.spec, job.eval, job.images, job.data, job.options, job.execution, progress)
+                save_grid(job.images, job.data, run_folder.picture(job.eval), title=title)
+                job.images.save(run_folder.given)
+            return evaluate(run_folder, job.spec, job.eval, job.images, job.data, job.options, job.execution, progress)
     except lock.Held as held:
         raise UsageError(f"{held} is scoring these images; wait for it") from None
 

@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, job: Job, device: torch.device | None = None) -> None:
         self.job = job
-        self.place = job.place
+        self.run_folder = job.run_folder
         self.device = device or pick_device(job.execution.device)
         self.stopping = False
         self.silent = False
@@ -58,18 +58,18 @@ class Worker:
 
     def run(self) -> None:
         """The stages that the job asks for, as far as they are still to do. Raises Stopped, RunFailed, UsageError."""
-        job, place = self.job, self.place
+        job, run_folder = self.job, self.run_folder
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         where = describe_device(self.device) + (f", CUDA_VISIBLE_DEVICES={visible}" if visible else "")
         stage = job.stage
         if stage.name == "sample":
             self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
             return self.make_shards(self.load())
-        place.create(job.run)
-        place.failed.unlink(missing_ok=True)
+        run_folder.create(job.run)
+        run_folder.failed.unlink(missing_ok=True)
         self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
         data = self.load()
-        if not place.model.exists():
+        if not run_folder.model.exists():
             if stage.processes > 1:
                 self.train_together()
             else:
@@ -93,7 +93,7 @@ class Worker:
             run,
             data,
             build_stack(run.methods),
-            self.place.path,
+            self.run_folder.path,
             device=self.device,
             team=team,
             compiled=self.job.execution.compile,
@@ -104,14 +104,19 @@ class Worker:
         )
         if team.leads:
             model_folder.save(
-                self.place.model, trained.net, trained.noise_prior, run.diffusion, data.class_names, trained.summary
+                self.run_folder.model,
+                trained.net,
+                trained.noise_prior,
+                run.diffusion,
+                data.class_names,
+                trained.summary,
             )
-            checkpoint.remove(self.place.path)
+            checkpoint.remove(self.run_folder.path)
             self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.speed}")
 
     def train_together(self) -> None:
         """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""
-        fault = self.place.path / FAULT
+        fault = self.run_folder.path / FAULT
         fault.unlink(missing_ok=True)
         ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()))
         options = ["--standalone", "--nproc-per-node", str(self.job.stage.processes), "--no-python"]
@@ -123,7 +128,7 @@ class Worker:
                 time.sleep(0.1)
         finally:
             process.stop(torchrun)
-        if self.place.model.exists():
+        if self.run_folder.model.exists():
             return
         if fault.exists():
             reason = read_json(fault)["reason"]
@@ -134,23 +139,23 @@ class Worker:
     def sample(self, data: LongTail) -> Images:
         """All images of the spec, as far as they are not made yet."""
         spec = self.job.eval.sample
-        path = self.place.samples(spec)
+        path = self.run_folder.samples(spec)
         if path.exists():
             return Images.load(path)
         started = time.perf_counter()
         self.make_shards(data)
-        images = join_shards(self.place.shards(spec), spec.images)
+        images = join_shards(self.run_folder.shards(spec), spec.images)
         title = f"{self.job.title}, {spec.images} images, omega {spec.omega:g}"
-        save_grid(images, data, self.place.grid(spec), title=title)
+        save_grid(images, data, self.run_folder.grid(spec), title=title)
         images.save(path)
-        shutil.rmtree(self.place.shards(spec))
+        shutil.rmtree(self.run_folder.shards(spec))
         self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
         return images
 
     def make_shards(self, data: LongTail) -> None:
         """This worker's part of the images."""
         run, spec, stage = self.job.run, self.job.eval.sample, self.job.stage
-        net, noise_prior = model_folder.load(self.place.model)
+        net, noise_prior = model_folder.load(self.run_folder.model)
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
@@ -158,7 +163,7 @@ class Worker:
             net,
             spec,
             run.diffusion,
-            self.place.shards(spec),
+            self.run_folder.shards(spec),
             part=stage.part,
             parts=stage.parts,
             num_classes=len(data.class_counts),
@@ -178,7 +183,7 @@ class Worker:
             self.check()
             self.report("scoring", done, total)
 
-        evaluate(self.place, job.run, job.eval, images, data, job.data, job.execution, progress, self.device)
+        evaluate(self.run_folder, job.run, job.eval, images, data, job.data, job.execution, progress, self.device)
         self.say(f"scored in {time.perf_counter() - started:.0f} s")
 
     def check(self) -> None:
@@ -209,8 +214,8 @@ class Worker:
     def _progress_file(self) -> Path:
         job = self.job
         if job.stage.name == "sample":
-            return self.place.shards(job.eval.sample) / f"progress-{job.stage.part}.json"
-        return self.place.path / "progress.json"
+            return self.run_folder.shards(job.eval.sample) / f"progress-{job.stage.part}.json"
+        return self.run_folder.path / "progress.json"
 
     def say(self, text: str) -> None:
         """A line of the log; lost when the disk is full."""
@@ -263,7 +268,7 @@ def _guarded(worker: Worker) -> int:
             traceback.print_exc()
         # Recorded before anything else can go wrong: a failed run is not tried again by itself.
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-        write_json(worker.place.failed, {"reason": reason, "time": _now()})
+        write_json(worker.run_folder.failed, {"reason": reason, "time": _now()})
         worker.say(f"failed: {reason}")
         return FAILED
     return DONE

@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.serialise import to_json
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,9 +192,9 @@ def _cell(column: Column, record: Record) -> str:
     return f"{found['value']:.{column.digits}f}{_mark(column.flags(record))}" if found else MISSING
 
 
-def row_name(run: RunSpec | SamplesSpec) -> str:
+def row_name(run: RunSpec | ExternalSpec) -> str:
     """A configuration as tables name it: `cm`, `cm v2 (cm.w_div=1.0)`; images made elsewhere by their own name."""
-    if isinstance(run, SamplesSpec):
+    if isinstance(run, ExternalSpec):
         return run.name
     methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
     changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
@@ -203,7 +203,7 @@ def row_name(run: RunSpec | SamplesSpec) -> str:
 
 def _page(dataset: str, records: Sequence[Record]) -> str:
     runs = _tables(r for r in records if isinstance(r.run, RunSpec))
-    given = _tables(r for r in records if isinstance(r.run, SamplesSpec))
+    given = _tables(r for r in records if isinstance(r.run, ExternalSpec))
     parts = [f"# {dataset}\n"]
     if len(runs) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.\n")
@@ -227,7 +227,7 @@ def _tables(records: Iterable[Record]) -> list[list[Record]]:
 
     def order(key: str) -> tuple[int, int, str]:
         run = tables[key][0].run
-        if isinstance(run, SamplesSpec):
+        if isinstance(run, ExternalSpec):
             return -run.images, 0, key
         run, score = _run_of(tables[key][0])
         return -score.sample.images, -run.train.steps, key
@@ -252,7 +252,7 @@ def _comparable(record: Record) -> str:
 def _given_section(records: Sequence[Record]) -> str:
     rows = _rows(records)
     data, images = records[0].run.dataset, records[0].eval.features
-    sizes = {r.run.images for r in records if isinstance(r.run, SamplesSpec)}
+    sizes = {r.run.images for r in records if isinstance(r.run, ExternalSpec)}
     title = f"### {data.size}x{data.size}, {max(sizes):,} images, {images}\n"
     caption = [_data_line(records[0]), _scoring_line(records[0]), f"- score version {records[0].eval.score_version}"]
     return "\n".join([title, *caption, "", _table(rows, "name", "sets"), "", *_notes(rows)]) + "\n"

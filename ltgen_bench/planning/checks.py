@@ -18,12 +18,12 @@ from ltgen_bench.spec.specs import (
     DatasetSpec,
     DiffusionSpec,
     NetSpec,
-    SampleSpec,
+    SamplingSpec,
     TrainSpec,
 )
 
 
-def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SampleSpec) -> None:
+def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SamplingSpec) -> None:
     """Raises UsageError for a value outside its range."""
     for name, value, low, high in (
         ("net.layers", net.layers, 1, 16),
@@ -68,7 +68,7 @@ def check_size(data: DatasetSpec, preset: Preset) -> None:
         )
 
 
-def check_images(data: LongTail, sample: SampleSpec) -> None:
+def check_images(data: LongTail, sample: SamplingSpec) -> None:
     """Raises UsageError for a number of images that classes cannot share, or that is too small to score."""
     classes = len(data.class_counts)
     labels(sample.images, classes)

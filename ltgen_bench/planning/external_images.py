@@ -10,13 +10,13 @@ from ltgen_bench.data.external import read
 from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.checks import check_execution
-from ltgen_bench.planning.plan import score_spec
+from ltgen_bench.planning.plan import make_score_spec
 from ltgen_bench.runs.job import DataOptions, Execution, ExternalJob
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.checks import check
 from ltgen_bench.scoring.feature_sets import canonical
 from ltgen_bench.spec.presets import PRESETS
-from ltgen_bench.spec.specs import SamplesSpec
+from ltgen_bench.spec.specs import ExternalSpec
 
 
 def take(
@@ -39,13 +39,13 @@ def take(
     images = read(path, data)
     check(images, data.reference, data.groups)
     images = images[canonical(images)[0]]
-    spec = SamplesSpec(name, data.spec, len(images), images.sha256)
-    how = score_spec(data, features or PRESETS[kind.preset].features, options, execution)
-    return ExternalJob(RunFolder.of(runs, spec), spec, images, data, how, options, execution)
+    spec = ExternalSpec(name, data.spec, len(images), images.sha256)
+    score_spec = make_score_spec(data, features or PRESETS[kind.preset].features, options, execution)
+    return ExternalJob(RunFolder.of(runs, spec), spec, images, data, score_spec, options, execution)
 
 
 def take_again(
-    place: RunFolder, spec: SamplesSpec, features: str | None, options: DataOptions, execution: Execution
+    run_folder: RunFolder, spec: ExternalSpec, features: str | None, options: DataOptions, execution: Execution
 ) -> ExternalJob:
     """Images that were taken before, to be scored in other features. Raises UsageError."""
     check_execution(execution)
@@ -53,10 +53,10 @@ def take_again(
     data = options.load(spec.dataset.name)
     if data.spec != spec.dataset:
         raise UsageError(f"the images of {spec.dataset.name} here are not those that {spec.name} was compared with")
-    first = place.first_eval()
+    first = run_folder.first_eval()
     default = first.features if first else PRESETS[registry.datasets().load(spec.dataset.name).preset].features
-    how = score_spec(data, features or default, options, execution)
-    return ExternalJob(place, spec, Images.load(place.given), data, how, options, execution)
+    score_spec = make_score_spec(data, features or default, options, execution)
+    return ExternalJob(run_folder, spec, Images.load(run_folder.given), data, score_spec, options, execution)
 
 
 def _checked_name(name: str) -> str:

@@ -20,7 +20,7 @@ from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
     EvalSpec,
     RunSpec,
-    SampleSpec,
+    SamplingSpec,
     ScoreSpec,
 )
 from ltgen_bench.training.stack import describe, parse_methods
@@ -106,11 +106,11 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
 
 def evaluation(data: LongTail, preset: Preset, request: Request) -> EvalSpec:
     """How runs of this dataset are scored. Raises UsageError when the feature extractor's weights are missing."""
-    how = score_spec(data, request.features or preset.features, request.data, request.execution)
-    return EvalSpec(**vars(how), sample=preset.sample)
+    score_spec = make_score_spec(data, request.features or preset.features, request.data, request.execution)
+    return EvalSpec(**vars(score_spec), sample=preset.sample)
 
 
-def score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
+def make_score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
     """How images are scored against this dataset. Raises UsageError when the extractor's weights are missing."""
     features, sha256 = identify(features, execution.weights, options.folder)
     return ScoreSpec(
@@ -123,7 +123,7 @@ def score_spec(data: LongTail, features: str, options: DataOptions, execution: E
 
 
 def rescore(
-    place: RunFolder,
+    run_folder: RunFolder,
     settings: Sequence[str],
     features: str | None,
     data: DataOptions,
@@ -134,14 +134,14 @@ def rescore(
     Raises UsageError.
     """
     check_execution(execution)
-    run = place.spec
+    run = run_folder.spec
     assert isinstance(run, RunSpec)
-    if not place.model.exists():
+    if not run_folder.model.exists():
         raise UsageError(f"run {run.run_id} is not trained yet; the command that started it goes on with it")
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
-    own_features, own_sample = _first_scoring(place, run)
+    own_features, own_sample = _first_scoring(run_folder, run)
     sample = override(own_sample, found.get("sample", {}), "sample")
     check_values(run.net, run.train, run.diffusion, sample)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
@@ -149,13 +149,13 @@ def rescore(
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     check_images(loaded, sample)
-    how = score_spec(loaded, features or own_features, data, execution)
-    return Job(str(place.path), run, EvalSpec(**vars(how), sample=sample), data, execution)
+    score_spec = make_score_spec(loaded, features or own_features, data, execution)
+    return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution)
 
 
-def _first_scoring(place: RunFolder, run: RunSpec) -> tuple[str, SampleSpec]:
+def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:
     """Features and sampling of a run's first score; of its preset, when it has no score yet."""
-    first = place.first_eval()
+    first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
         return first.features, first.sample
     preset = PRESETS.get(run.preset, PRESETS["paper"])

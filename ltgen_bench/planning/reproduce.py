@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ltgen_bench import registry
 from ltgen_bench.spec.presets import PRESETS
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
 
 
-def closest_preset(run: RunSpec, sample: SampleSpec, *, flip: bool) -> tuple[str, list[str]]:
+def closest_preset(run: RunSpec, sample: SamplingSpec, *, flip: bool) -> tuple[str, list[str]]:
     """The preset that a run differs least from, and the settings that differ, as `section.name=value`.
 
     flip: the dataset's own, which is not a difference.
@@ -17,7 +17,7 @@ def closest_preset(run: RunSpec, sample: SampleSpec, *, flip: bool) -> tuple[str
     return name, found[name]
 
 
-def _differences(preset_name: str, run: RunSpec, sample: SampleSpec, flip: bool) -> list[str]:
+def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: bool) -> list[str]:
     preset = PRESETS[preset_name]
     pairs = {
         "net": (run.net, preset.net),
@@ -33,14 +33,14 @@ def _differences(preset_name: str, run: RunSpec, sample: SampleSpec, flip: bool)
     ]
 
 
-def command_line(run: RunSpec | SamplesSpec, scored: ScoreSpec) -> list[str]:
+def command_line(run: RunSpec | ExternalSpec, scored: ScoreSpec) -> list[str]:
     """The words of the command. Raises UsageError when the dataset is not known here."""
     data = run.dataset
     kind = registry.datasets().load(data.name)
     common = ["--dataset", data.name, *(["--data", "PATH"] if kind.takes_data else [])]  # paths are not part of a run
     common += ["--size", str(data.size), "--imbalance", "none" if data.imbalance is None else str(data.imbalance)]
     common += ["--features", scored.features]
-    if isinstance(run, SamplesSpec):
+    if isinstance(run, ExternalSpec):
         return ["ltgen-bench", "score", "--samples", "PATH", "--name", run.name, *common]
     assert isinstance(scored, EvalSpec)
     preset, changed = closest_preset(run, scored.sample, flip=kind.flip)

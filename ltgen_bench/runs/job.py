@@ -14,8 +14,8 @@ from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.serialise import from_json, to_json
 from ltgen_bench.spec.specs import (
     EvalSpec,
+    ExternalSpec,
     RunSpec,
-    SamplesSpec,
     ScoreSpec,
 )
 
@@ -85,19 +85,19 @@ class Job:
     stage: Stage = Stage()
 
     @property
-    def place(self) -> RunFolder:
+    def run_folder(self) -> RunFolder:
         return RunFolder(Path(self.folder))
 
     @property
     def state(self) -> str:
-        return self.place.state(self.eval.eval_id)
+        return self.run_folder.state(self.eval.eval_id)
 
     @property
     def lock(self) -> Path:
         """Who has it does this work: one worker per run, or one per part of its samples."""
         if self.stage.name == "sample":
-            return self.place.part_lock(self.eval.sample, self.stage.part)
-        return self.place.lock
+            return self.run_folder.part_lock(self.eval.sample, self.stage.part)
+        return self.run_folder.lock
 
     @property
     def title(self) -> str:
@@ -115,8 +115,8 @@ class Job:
 class ExternalJob:
     """Images made elsewhere, and all that scoring them takes."""
 
-    place: RunFolder
-    spec: SamplesSpec
+    run_folder: RunFolder
+    spec: ExternalSpec
     images: Images
     data: LongTail
     eval: ScoreSpec

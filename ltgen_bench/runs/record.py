@@ -14,7 +14,7 @@ from typing import Any
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.serialise import from_json, to_json
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SamplesSpec, ScoreSpec
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, ScoreSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
 
 SCHEMA = 1
@@ -29,7 +29,7 @@ class BadRecord(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    run: SamplesSpec | RunSpec
+    run: ExternalSpec | RunSpec
     eval: ScoreSpec | EvalSpec  # an EvalSpec with a RunSpec
     scores: Scores
     training: Mapping[str, Any]  # seconds, images/s, peak memory, parameters, safeguards that acted

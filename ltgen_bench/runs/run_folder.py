@@ -27,7 +27,7 @@ from typing import Any
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.spec.serialise import coerce, digest, to_json
-from ltgen_bench.spec.specs import EvalSpec, RunSpec, SampleSpec, SamplesSpec, ScoreSpec
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.storage.lock import Owner
@@ -38,22 +38,22 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def of(cls, runs: Path, spec: RunSpec | SamplesSpec) -> RunFolder:
+    def of(cls, runs: Path, spec: RunSpec | ExternalSpec) -> RunFolder:
         return cls(runs / spec.dataset.name / spec.method / spec.run_id)
 
     @property
-    def spec(self) -> RunSpec | SamplesSpec:
+    def spec(self) -> RunSpec | ExternalSpec:
         """Raises UsageError when spec.json is missing or not readable."""
         path = self.path / "spec.json"
         try:
-            spec: RunSpec | SamplesSpec = coerce(read_json(path), SamplesSpec | RunSpec, str(path))
+            spec: RunSpec | ExternalSpec = coerce(read_json(path), ExternalSpec | RunSpec, str(path))
             return spec
         except FileNotFoundError:
             raise UsageError(f"{self.path} is not a run folder: it has no spec.json") from None
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    def create(self, spec: RunSpec | SamplesSpec) -> None:
+    def create(self, spec: RunSpec | ExternalSpec) -> None:
         """Make the folder ready for work; the caller holds its lock.
 
         Raises UsageError when its spec.json is damaged or of another run.
@@ -85,16 +85,16 @@ class RunFolder:
     def failed(self) -> Path:
         return self.path / "failed.json"
 
-    def samples(self, spec: SampleSpec) -> Path:
+    def samples(self, spec: SamplingSpec) -> Path:
         return self.path / f"samples-{digest(to_json(spec))}.npz"
 
-    def shards(self, spec: SampleSpec) -> Path:
+    def shards(self, spec: SamplingSpec) -> Path:
         return self.samples(spec).with_suffix("")
 
-    def part_lock(self, spec: SampleSpec, part: int) -> Path:
+    def part_lock(self, spec: SamplingSpec, part: int) -> Path:
         return self.shards(spec) / f"lock-{part}"
 
-    def grid(self, spec: SampleSpec) -> Path:
+    def grid(self, spec: SamplingSpec) -> Path:
         return self.samples(spec).with_suffix(".png")
 
     @property
@@ -102,9 +102,9 @@ class RunFolder:
         """Images made elsewhere."""
         return self.path / "samples.npz"
 
-    def picture(self, how: ScoreSpec) -> Path:
+    def picture(self, score_spec: ScoreSpec) -> Path:
         """Of the images that were scored so."""
-        return self.grid(how.sample) if isinstance(how, EvalSpec) else self.given.with_suffix(".png")
+        return self.grid(score_spec.sample) if isinstance(score_spec, EvalSpec) else self.given.with_suffix(".png")
 
     def result(self, eval_id: str) -> Path:
         return self.path / f"result-{eval_id}.json"

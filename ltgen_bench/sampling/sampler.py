@@ -13,7 +13,7 @@ from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import scheduler
 from ltgen_bench.errors import UsageError
 from ltgen_bench.rng import generator
-from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
+from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
 
 def batch_size(device: torch.device, size: int) -> int:
@@ -37,7 +37,7 @@ def labels(images: int, num_classes: int) -> Tensor:
 @torch.inference_mode()
 def sample(
     net: Denoiser,
-    spec: SampleSpec,
+    spec: SamplingSpec,
     diffusion: DiffusionSpec,
     *,
     index: range,

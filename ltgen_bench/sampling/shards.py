@@ -14,7 +14,7 @@ from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import RunFailed
 from ltgen_bench.sampling.sampler import batch_size, labels, sample
-from ltgen_bench.spec.specs import DiffusionSpec, SampleSpec
+from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
 SHARD = 500
 """Images per file while sampling: what an interruption can cost at most."""
@@ -28,7 +28,7 @@ def to_uint8(x: Tensor, y: Tensor) -> Images:
 
 def make_shards(
     net: Denoiser,
-    spec: SampleSpec,
+    spec: SamplingSpec,
     diffusion: DiffusionSpec,
     folder: Path,
     *,

@@ -23,7 +23,7 @@ from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.scoring.extractor_networks import DinoV2, Inception, fold_norms
 from ltgen_bench.storage import lock
-from ltgen_bench.storage.atomic_files import replacing, sha256
+from ltgen_bench.storage.atomic_files import atomic_write, sha256
 
 Progress = Callable[[int, int], None]
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -296,7 +296,7 @@ def features_of(
         with contextlib.suppress(lock.Held), lock.hold(path.with_suffix(".lock")):
             if (features := _cached(path, images, extractor)) is None:  # nobody was a moment faster
                 features = _computed(images, extractor, progress)
-                with replacing(path) as file:
+                with atomic_write(path) as file:
                     np.savez(file, features=features.features, logits=features.logits)
             return features
         if progress:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ltgen_bench.spec.specs import (
     DiffusionSpec,
     NetSpec,
-    SampleSpec,
+    SamplingSpec,
     TrainSpec,
 )
 
@@ -20,7 +20,7 @@ class Preset:
     net: NetSpec = field(default_factory=NetSpec)
     train: TrainSpec = field(default_factory=TrainSpec)
     diffusion: DiffusionSpec = field(default_factory=DiffusionSpec)
-    sample: SampleSpec = field(default_factory=SampleSpec)
+    sample: SamplingSpec = field(default_factory=SamplingSpec)
 
 
 PRESETS = {
@@ -30,7 +30,7 @@ PRESETS = {
         max_size=16,
         net=NetSpec(channels=(32, 64), layers=1),
         train=TrainSpec(steps=500, batch=32, lr=1e-3, warmup=50, ema=0.99, precision="fp32"),
-        sample=SampleSpec(images=500, steps=20),
+        sample=SamplingSpec(images=500, steps=20),
     ),
     "mini": Preset(
         "a small comparison, tens of minutes on two CPU cores; images of at most 16 pixels",
@@ -38,13 +38,13 @@ PRESETS = {
         max_size=16,
         net=NetSpec(channels=(32, 64), layers=1),
         train=TrainSpec(steps=3_000, batch=64, lr=1e-3, warmup=200, ema=0.995, precision="fp32"),
-        sample=SampleSpec(images=2_000),
+        sample=SamplingSpec(images=2_000),
     ),
     "60k": Preset(
         "the papers' network for 60k steps x 64 and 10k images: a GPU for some hours",
         features="inception",
         train=TrainSpec(steps=60_000),
-        sample=SampleSpec(images=10_000),
+        sample=SamplingSpec(images=10_000),
     ),
     "paper": Preset(
         "the papers' recipe: 300k steps x 64, EMA 0.9999, DDIM-50, omega 1.5, 50k images",

@@ -64,7 +64,7 @@ class MethodSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class SampleSpec:
+class SamplingSpec:
     """How images are made: `images` in all, the same number for each class.
 
     omega: guidance, in the papers' convention eps_c + omega * (eps_c - eps_u); the usual "scale" is 1 + omega.
@@ -108,7 +108,7 @@ class RunSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class SamplesSpec:
+class ExternalSpec:
     """Images made elsewhere. `run_id` is their identity, `config_id` that of all sets of the same name."""
 
     name: str  # what tables call them
@@ -149,7 +149,7 @@ class ScoreSpec:
 class EvalSpec(ScoreSpec):
     """How a run is scored: its images are part of it, as they are made for the purpose."""
 
-    sample: SampleSpec
+    sample: SamplingSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltgen_bench.storage.atomic_files import replacing
+from ltgen_bench.storage.atomic_files import atomic_write
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -36,6 +36,6 @@ def kept(
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     made = make()
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, allow_pickle=False, **made)
     return made

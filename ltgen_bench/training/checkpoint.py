@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ltgen_bench.storage.atomic_files import replacing
+from ltgen_bench.storage.atomic_files import atomic_write
 
 UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError)
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
@@ -19,7 +19,7 @@ CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write the state; the checkpoint before it is kept. A crash at any moment leaves at least one whole file."""
     current, previous = folder / CURRENT, folder / PREVIOUS
-    with replacing(folder / "checkpoint-next.pt") as file:
+    with atomic_write(folder / "checkpoint-next.pt") as file:
         torch.save(state, file)
     if current.exists():
         current.replace(previous)
