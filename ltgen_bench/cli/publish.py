@@ -90,7 +90,8 @@ def leaderboard(
 ) -> None:
     """Rebuild the leaderboard pages from their records."""
     from ltgen_bench.cli.show import complain
-    from ltgen_bench.leaderboard.pages import build, figures
+    from ltgen_bench.leaderboard.frame import figures
+    from ltgen_bench.leaderboard.pages import build
     from ltgen_bench.runs.record import read_records
 
     records, problems = read_records(folder / "results", "**/*.json")
