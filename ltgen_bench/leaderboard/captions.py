@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.statistics import COLUMNS, metric_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
-
-
-def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
-    """Specs of a record that is of a run, not of images made elsewhere."""
-    assert isinstance(record.run, RunSpec)
-    assert isinstance(record.eval, EvalSpec)
-    return record.run, record.eval
+from ltgen_bench.spec.specs import ExternalSpec
 
 
 def title(record: Record) -> str:

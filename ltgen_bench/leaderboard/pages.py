@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import tabulate as tabulate_module
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.captions import caption, given_caption, given_title, run_of, title
+from ltgen_bench.leaderboard.captions import caption, given_caption, given_title, title
 from ltgen_bench.leaderboard.notes import notes_below
-from ltgen_bench.leaderboard.rows import Row, best_rows, difference, is_plain, make_rows, ordered
+from ltgen_bench.leaderboard.rows import (
+    Row,
+    best_rows,
+    difference,
+    is_plain,
+    make_rows,
+    newest_versions,
+    ordered,
+    run_of,
+    tables,
+)
 from ltgen_bench.leaderboard.statistics import COLUMNS
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.spec.specs import ExternalSpec, RunSpec
 
 # Whether wcwidth happens to be installed must not change a page.
@@ -30,8 +38,8 @@ def build(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _page(dataset: str, records: Sequence[Record]) -> str:
-    runs = _tables(r for r in records if isinstance(r.run, RunSpec))
-    given = _tables(r for r in records if isinstance(r.run, ExternalSpec))
+    runs = tables(r for r in records if isinstance(r.run, RunSpec))
+    given = tables(r for r in records if isinstance(r.run, ExternalSpec))
     parts = [f"# {dataset}\n"]
     if len(runs) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.\n")
@@ -47,29 +55,6 @@ _GIVEN_NOTE = (
 )
 
 
-def _tables(records: Iterable[Record]) -> list[list[Record]]:
-    """The records that may share a table, the largest evaluations first, as they say most."""
-    tables: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        tables[_comparable(record)].append(record)
-
-    def order(key: str) -> tuple[int, int, str]:
-        run = tables[key][0].run
-        if isinstance(run, ExternalSpec):
-            return -run.images, 0, key
-        run, score = run_of(tables[key][0])
-        return -score.sample.images, -run.train.steps, key
-
-    return [tables[key] for key in sorted(tables, key=order)]
-
-
-def _comparable(record: Record) -> str:
-    """What must be equal for two rows to share a table: everything but the method and the seed."""
-    run = to_json(record.run)
-    same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed", "name", "sha256")}
-    return json.dumps([same, to_json(record.eval)], sort_keys=True)
-
-
 def _given_section(records: Sequence[Record]) -> str:
     rows = make_rows(records)
     parts = [f"### {given_title(records)}\n", given_caption(records), ""]
@@ -78,10 +63,8 @@ def _given_section(records: Sequence[Record]) -> str:
 
 def _section(records: Sequence[Record]) -> str:
     rows = make_rows(records)
-    newest: dict[str, int] = {}
-    for method in (m for r in records for m in run_of(r)[0].methods):
-        newest[method.name] = max(method.version, newest.get(method.name, 0))
-    plain = [row for row in rows if is_plain(run_of(row.records[0])[0], newest)]
+    newest = newest_versions(records)
+    plain = [row for row in rows if is_plain(row, newest)]
     apart = [row for row in rows if row not in plain]
     parts = [f"## {title(records[0])}\n", caption(records), ""]
     if plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from ltgen_bench.leaderboard.notes import UNRANKED, mark
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, COLUMNS, Column, mean_and_spread
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import ExternalSpec, RunSpec
+from ltgen_bench.spec.serialise import to_json
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 MISSING = "–"
 
@@ -45,6 +47,13 @@ def ordered(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda r: (r.run.method, r.run.config_id, r.run.seed, r.run_id, r.eval_id))
 
 
+def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
+    """Specs of a record that is of a run, not of images made elsewhere."""
+    assert isinstance(record.run, RunSpec)
+    assert isinstance(record.eval, EvalSpec)
+    return record.run, record.eval
+
+
 def row_name(run: RunSpec | ExternalSpec) -> str:
     """A configuration as tables name it: `cm`, `cm v2 (cm.w_div=1.0)`; images made elsewhere by their own name."""
     if isinstance(run, ExternalSpec):
@@ -52,6 +61,29 @@ def row_name(run: RunSpec | ExternalSpec) -> str:
     methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
     changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
     return f"{methods} ({', '.join(changed)})" if changed else methods
+
+
+def tables(records: Iterable[Record]) -> list[list[Record]]:
+    """The records that may share a table, the largest evaluations first, as they say most."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        found[_comparable(record)].append(record)
+
+    def order(key: str) -> tuple[int, int, str]:
+        run = found[key][0].run
+        if isinstance(run, ExternalSpec):
+            return -run.images, 0, key
+        run, score = run_of(found[key][0])
+        return -score.sample.images, -run.train.steps, key
+
+    return [found[key] for key in sorted(found, key=order)]
+
+
+def _comparable(record: Record) -> str:
+    """What must be equal for two rows to share a table: everything but the method and the seed."""
+    run = to_json(record.run)
+    same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed", "name", "sha256")}
+    return json.dumps([same, to_json(record.eval)], sort_keys=True)
 
 
 def make_rows(records: Sequence[Record]) -> list[Row]:
@@ -75,9 +107,17 @@ def best_rows(rows: Sequence[Row], column: Column) -> list[Row]:
     return [row for value, row in ranked if value == min(ranked, key=lambda pair: pair[0])[0]]
 
 
-def is_plain(run: RunSpec, newest: Mapping[str, int]) -> bool:
-    """Whether a run belongs in the main table: defaults throughout, the newest version of each method."""
-    return all(not m.changed and m.version == newest[m.name] for m in run.methods)
+def newest_versions(records: Iterable[Record]) -> dict[str, int]:
+    """Of each method of a table."""
+    newest: dict[str, int] = {}
+    for method in (m for r in records for m in run_of(r)[0].methods):
+        newest[method.name] = max(method.version, newest.get(method.name, 0))
+    return newest
+
+
+def is_plain(row: Row, newest: Mapping[str, int]) -> bool:
+    """Whether a row belongs in the main table: defaults throughout, the newest version of each method."""
+    return all(not m.changed and m.version == newest[m.name] for m in run_of(row.records[0])[0].methods)
 
 
 def difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:
