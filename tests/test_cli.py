@@ -277,12 +277,12 @@ def test_status_shows_how_far_each_run_is(cli: Cli) -> None:
     with lock.hold(places["running"].lock):
         lines = cli("status").out.splitlines()
     rows = {line.split()[1]: " ".join(line.split()[2:]) for line in lines[:-1]}
-    run = "digitslt cm (cm.w_div=1.0) seed"
+    run, size = "digitslt cm (cm.w_div=1.0) seed", f"smoke {SMOKE.train.steps:,} steps"
     assert rows == {
-        "waiting": f"{run} 0",
-        "stopped": f"{run} 1 training 250/500",
-        "failed": f"{run} 2 loss became nan at step 7; the last good checkpoint is kept",
-        "running": f"{run} 3 training 250/500 loss 0.1250 1,234 images/s 1 min 15 s left",
+        "waiting": f"{run} 0 {size}",
+        "stopped": f"{run} 1 {size} training 250/500",
+        "failed": f"{run} 2 {size} loss became nan at step 7; the last good checkpoint is kept",
+        "running": f"{run} 3 {size} training 250/500 loss 0.1250 1,234 images/s 1 min 15 s left",
     }
     assert lines[-1] == "1 failed, 1 running, 1 stopped, 1 waiting"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.leaderboard.pages import build
-from ltgen_bench.leaderboard.text import pull_text, score_text
+from ltgen_bench.leaderboard.text import main_score, pull_text, score_text, table_text
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
 
@@ -246,6 +248,29 @@ def test_scores_fit_a_narrow_terminal(make_record: MakeRecord, method: str) -> N
     assert "overall     50,000  123.46 ⚠    3.23       0.500          0.750" in text
     assert note.startswith("⚠ fewer images")
     assert max(map(len, text.splitlines()[1:])) <= 80
+
+
+def test_a_grid_is_a_table_in_the_terminal_that_fits(sweep: list[Record]) -> None:
+    ours = [r for r in sweep if r.run.method == "cm+cbdm"]
+    text = table_text(sweep, {ours[0].run_id})
+    heading, header, _, *lines = text.splitlines()
+    assert heading == "FD-efflite0@96 ↓, 8x8, imbalance 20, 800 steps x 32, 500 images, omega 1.5, efflite0@96"
+    assert header.split() == ["method", "seeds", "overall", "majority", "minority"]
+    cells = {line.split("  ")[0]: re.split(r"\s{2,}", line)[1:] for line in lines}
+    assert cells["cm+cbdm"] == ["2", "7.75 ± 1.06", "6.75 ± 1.06", "9.75 ± 1.06"]
+    assert cells["resample"] == ["3", "6.00 ± 0.00 *", "5.00 ± 0.00 *", "8.00 ± 0.00 ‡"]
+    assert cells["cm"][3] == "11.43 ± 0.43 *"
+    assert "* best of the rows with at least 3 seeds" in lines
+    assert max(len(line) for line in lines if not line.startswith("‡")) <= 80
+    assert "FID" not in text  # the other tables of the page hold no run of this grid
+
+
+def test_the_main_score_of_a_run_is_its_first(make_record: MakeRecord) -> None:
+    first = make_record("cm", 9.0, flag="n<4d")
+    second = make_record("cm", 5.0, sample={"omega": 0.0})
+    second = dataclasses.replace(second, provenance={"finished": "2026-01-02T00:00:00Z"})
+    assert main_score([second, first]) == "FD-efflite0@96 9.00 △, 1 more scored"
+    assert main_score([]) == ""
 
 
 def test_publish_copies_records_and_leaderboard_builds_the_pages(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ltgen_bench.cli.app import app
+from ltgen_bench.cli.closing import closing, smaller
 from ltgen_bench.cli.options import (
     OMEGA_HELP,
     RUNS,
@@ -141,6 +142,9 @@ def run(
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     problems = show_results(out, finished, runs)
     unfinished = _sum_up(out, jobs)
+    if not unfinished:
+        for line in closing(jobs):
+            out.print(line)
     if counts.get("unusable"):
         raise typer.Exit(2)
     if unfinished or problems:
@@ -158,18 +162,19 @@ def _announce(out: Console, todo: list[Job]) -> None:
     from ltgen_bench.cli.progress import duration
     from ltgen_bench.planning.training_time import training_seconds
 
-    for job in {j.run.config_id: j for j in todo}.values():
+    for job in {j.run.train: j for j in todo}.values():
         train = job.run.train
         if (untrained := train.ema**train.steps) > 0.01:
             out.print(
-                f"{job.title}: with train.ema={train.ema:g}, {untrained:.0%} of the averaged weights are still the "
-                f"untrained ones after {train.steps:,} steps; images will suffer"
+                f"with train.ema={train.ema:g}, {untrained:.0%} of the averaged weights are still the untrained ones "
+                f"after {train.steps:,} steps; images will suffer"
             )
+    for job in {j.run.config_id: j for j in todo}.values():
         seconds = training_seconds(job)
         if seconds > 3600:
             out.print(
                 f"{job.title}: preset {job.run.preset} is large for this device: about {duration(seconds)} of training "
-                "a run, more for methods with several passes. Ctrl-C stops it; smaller: --preset mini or smoke"
+                f"a run, more for methods with several passes. Ctrl-C stops it; smaller: {smaller(job.run.preset)}"
             )
 
 

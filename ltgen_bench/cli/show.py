@@ -43,19 +43,25 @@ def list_runs(_: str, runs: Path) -> None:
     from tabulate import tabulate
 
     from ltgen_bench.leaderboard.rows import row_name
+    from ltgen_bench.leaderboard.text import main_score
     from ltgen_bench.runs.run_folder import run_folders
 
     rows, problems = [], []
     for run_folder in run_folders(runs):
-        problems += run_folder.results()[1]
+        records, damaged = run_folder.results()
+        problems += damaged
         try:
             run = run_folder.spec
         except UsageError as error:
             problems.append(str(error))
             continue
         state = run_folder.state()
-        which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-        rows.append((run_folder.path.name, state, run.dataset.name, row_name(run), which, _doing(run_folder, state)))
+        if isinstance(run, RunSpec):
+            what = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps")
+        else:
+            what = ("made elsewhere", "", f"{run.images:,} images")
+        now = _doing(run_folder, state) or main_score(records)
+        rows.append((run_folder.path.name, state, run.dataset.name, row_name(run), *what, now))
     if rows:
         print(tabulate(rows, tablefmt="plain", disable_numparse=True))
         states = [row[1] for row in rows]

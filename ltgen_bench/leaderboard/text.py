@@ -1,17 +1,41 @@
-"""One record for the terminal."""
+"""Results for the terminal: one record, or the tables of a page, narrower than 80 columns as far as names allow."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
+
 from tabulate import tabulate
 
+from ltgen_bench.leaderboard.captions import given_title, title
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
-from ltgen_bench.leaderboard.rows import MISSING, Row, row_name
-from ltgen_bench.leaderboard.statistics import ARROWS, METRICS, SCOPES, Column, metric_name
+from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered, row_name, tables
+from ltgen_bench.leaderboard.statistics import ARROWS, BOLD_FROM, COLUMNS, METRICS, SCOPES, Column, metric_name
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import RunSpec
 
 PULLING = 3
 """Classes named of those that pull a distance up."""
+
+
+def table_text(records: Iterable[Record], of: Collection[str]) -> str:
+    """The tables of a page that hold any of these runs, with their distances alone: title, rows, notes."""
+    return "\n\n".join(_table(found) for found in tables(ordered(records)) if any(r.run_id in of for r in found))
+
+
+def _table(records: Sequence[Record]) -> str:
+    rows = make_rows(records)
+    columns = [column for column in COLUMNS if column.metric == "FD"]
+    best = {column: best_rows(rows, column) for column in columns}
+    body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in best[c]) for c in columns)] for row in rows]
+    of_run = isinstance(records[0].run, RunSpec)
+    name = metric_name(records[0], "FD")
+    headers = ["method" if of_run else "name", "seeds" if of_run else "sets", *(c.group for c in columns)]
+    table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 4)
+    notes = flag_notes({flag for row in rows for c in columns for flag in row.flags(c)})
+    if any(best.values()):
+        notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
+    heading = title(records[0]) if of_run else given_title(records)
+    return "\n".join([f"{name} {ARROWS[columns[0].better]}, {heading}", table, *notes, *memorised_notes(rows)])
 
 
 def score_text(record: Record) -> str:
@@ -28,8 +52,17 @@ def score_text(record: Record) -> str:
     table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 5)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-    title = f"{run.dataset.name} {row_name(run)} {which} ({run.run_id}), scored in {record.eval.features}"
-    return "\n".join([title, table, *flag_notes(flags), *memorised_notes([Row(row_name(run), (record,))])])
+    heading = f"{run.dataset.name} {row_name(run)} {which} ({run.run_id}), scored in {record.eval.features}"
+    return "\n".join([heading, table, *flag_notes(flags), *memorised_notes([Row(row_name(run), (record,))])])
+
+
+def main_score(records: Collection[Record]) -> str:
+    """The distance overall of a run as it was scored first, and how often it was scored besides; empty without one."""
+    if not records:
+        return ""
+    first = min(records, key=lambda record: str(record.provenance.get("finished", "")))
+    more = f", {len(records) - 1} more scored" if len(records) > 1 else ""
+    return f"{metric_name(first, 'FD')} {_cell(COLUMNS[0], first)}{more}"
 
 
 def pull_text(record: Record) -> str:
