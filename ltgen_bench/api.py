@@ -27,13 +27,13 @@ from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
 from ltgen_bench.scoring.extractors import extractor
-from ltgen_bench.scoring.scorer import Scoring
+from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.presets import PRESETS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ltgen_bench.scoring.scorer import Scores
+    from ltgen_bench.scoring.attribution import Scores
 
 AnyPath = str | os.PathLike[str]
 SOURCES = ("result-*.json", "*/*/*/result-*.json")
@@ -129,7 +129,8 @@ def score(
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    return Scoring(given, data.reference, data.groups, network, train=data.train, test=data.test, cache=folder).scores()
+    real = RealImages(data.reference, data.groups, data.train, data.test)
+    return Scoring(given, real, network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:

@@ -21,7 +21,7 @@ from ltgen_bench.leaderboard.rows import (
     run_of,
     tables,
 )
-from ltgen_bench.leaderboard.statistics import COLUMNS
+from ltgen_bench.leaderboard.statistics import columns
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import ExternalSpec, RunSpec
 
@@ -85,14 +85,14 @@ _DELTA_NOTE = (
 
 def _table(rows: Sequence[Row], *headers: str) -> str:
     """headers: of the rows' names, and of how many records they are of."""
-    columns = [c for c in COLUMNS if any(c.figures(r) for row in rows for r in row.records)]
-    best = {column: best_rows(rows, column) for column in columns}
+    filled = [c for c in columns() if any(c.figures(r) for row in rows for r in row.records)]
+    best = {column: best_rows(rows, column) for column in filled}
     body = [
-        [_dagger(row), len(row.records), *(f"**{row.cell(c)}**" if row in best[c] else row.cell(c) for c in columns)]
+        [_dagger(row), len(row.records), *(f"**{row.cell(c)}**" if row in best[c] else row.cell(c) for c in filled)]
         for row in rows
     ]
     record = rows[0].records[0]
-    return _markdown([*headers, *(c.title(record) for c in columns)], body)
+    return _markdown([*headers, *(c.title(record) for c in filled)], body)
 
 
 def _dagger(row: Row) -> str:
@@ -102,7 +102,7 @@ def _dagger(row: Row) -> str:
 def _deltas(rows: Sequence[Row]) -> str:
     """For every row that is another row plus one method: the differences in Fréchet distance."""
     by_methods = {frozenset(m.name for m in run_of(row.records[0])[0].methods): row for row in rows}
-    columns = [c for c in COLUMNS if c.metric == "FD"]
+    distances = columns("FD")
     body = []
     for methods, row in sorted(by_methods.items(), key=lambda item: sorted(item[0])):
         for added in sorted(methods):
@@ -113,10 +113,10 @@ def _deltas(rows: Sequence[Row]) -> str:
             seeds = {r.run.seed: r for r in base.records}
             pairs = [(r, seeds[r.run.seed]) for r in row.records if r.run.seed in seeds]
             if pairs:
-                body.append([f"{added} to {base.name}", len(pairs), *(difference(pairs, c) for c in columns)])
+                body.append([f"{added} to {base.name}", len(pairs), *(difference(pairs, c) for c in distances)])
     if not body:
         return ""
-    headers = ["adding", "seeds", *(c.title(rows[0].records[0]).replace(" ↓", "") for c in columns)]
+    headers = ["adding", "seeds", *(c.title(rows[0].records[0]).replace(" ↓", "") for c in distances)]
     return _markdown(headers, body)
 
 

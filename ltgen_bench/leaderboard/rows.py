@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ltgen_bench.leaderboard.notes import UNRANKED, mark
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, COLUMNS, Column, mean_and_spread
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, mean_and_spread
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
@@ -39,7 +39,7 @@ class Row:
         """Mean ± standard deviation, and the marks."""
         if self.mean(column) is None:
             return MISSING
-        return mean_and_spread(self.values(column), f".{column.digits}f") + mark(self.flags(column))
+        return mean_and_spread(self.values(column), f".{column.info.decimals}f") + mark(self.flags(column))
 
 
 def ordered(records: Iterable[Record]) -> list[Record]:
@@ -92,13 +92,12 @@ def make_rows(records: Sequence[Record]) -> list[Row]:
     for record in records:
         configs[record.run.config_id].append(record)
     rows = [Row(row_name(found[0].run), tuple(found)) for found in configs.values()]
-    distance = COLUMNS[0]
-    return sorted(rows, key=lambda row: (mean if (mean := row.mean(distance)) is not None else float("inf"), row.name))
+    return sorted(rows, key=lambda row: (mean if (mean := row.mean(DISTANCE)) is not None else float("inf"), row.name))
 
 
 def best_rows(rows: Sequence[Row], column: Column) -> list[Row]:
     """The best of the rows that may be called so: enough seeds, and figures that can be ranked."""
-    sign = 1 if column.better == "lower" else -1
+    sign = 1 if column.info.better == "lower" else -1
     ranked = [
         (sign * mean, row)
         for row in rows
@@ -126,4 +125,4 @@ def difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:
     if len(known) < len(pairs):
         return MISSING
     flags = {flag for pair in pairs for record in pair for flag in column.flags(record)}
-    return mean_and_spread([a["value"] - b["value"] for a, b in known], f"+.{column.digits}f") + mark(flags)
+    return mean_and_spread([a["value"] - b["value"] for a, b in known], f"+.{column.info.decimals}f") + mark(flags)

@@ -9,8 +9,9 @@ from tabulate import tabulate
 from ltgen_bench.leaderboard.captions import given_title, title
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered, row_name, tables
-from ltgen_bench.leaderboard.statistics import ARROWS, BOLD_FROM, COLUMNS, METRICS, SCOPES, Column, metric_name
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, shown
 from ltgen_bench.spec.specs import RunSpec
 
 PULLING = 3
@@ -24,32 +25,34 @@ def table_text(records: Iterable[Record], of: Collection[str]) -> str:
 
 def _table(records: Sequence[Record]) -> str:
     rows = make_rows(records)
-    columns = [column for column in COLUMNS if column.metric == "FD"]
-    best = {column: best_rows(rows, column) for column in columns}
-    body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in best[c]) for c in columns)] for row in rows]
+    distances = columns("FD")
+    best = {column: best_rows(rows, column) for column in distances}
+    body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in best[c]) for c in distances)] for row in rows]
     of_run = isinstance(records[0].run, RunSpec)
-    name = metric_name(records[0], "FD")
-    headers = ["method" if of_run else "name", "seeds" if of_run else "sets", *(c.group for c in columns)]
+    name = figure_name(records[0], "FD")
+    headers = ["method" if of_run else "name", "seeds" if of_run else "sets", *(c.group for c in distances)]
     table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 4)
-    notes = flag_notes({flag for row in rows for c in columns for flag in row.flags(c)})
+    notes = flag_notes({flag for row in rows for c in distances for flag in row.flags(c)})
     if any(best.values()):
         notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
     heading = title(records[0]) if of_run else given_title(records)
-    return "\n".join([f"{name} {ARROWS[columns[0].better]}, {heading}", table, *notes, *memorised_notes(rows)])
+    return "\n".join([f"{name} {ARROWS['lower']}, {heading}", table, *notes, *memorised_notes(rows)])
 
 
 def score_text(record: Record) -> str:
     """One record for the terminal, a line per group, narrower than 80 columns."""
     rows = []
     flags: set[str] = set()
+    metrics = {name: info for name, info in shown().items() if any(Column(name, g).figures(record) for g in SCOPES)}
     for group in SCOPES:
-        columns = [Column(metric, group) for metric in METRICS]
-        if known := [found for column in columns if (found := column.figures(record))]:
-            rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(column, record) for column in columns)])
-            flags |= {flag for column in columns for flag in column.flags(record)}
-    name = {"FD": "FID"} if record.eval.features == "inception" else {}
-    headers = ["group", "images", *(f"{name.get(m, m)} {ARROWS[better]}" for m, (better, _) in METRICS.items())]
-    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 5)
+        of_group = [Column(metric, group) for metric in metrics]
+        if known := [found for column in of_group if (found := column.figures(record))]:
+            rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(column, record) for column in of_group)])
+            flags |= {flag for column in of_group for flag in column.flags(record)}
+    suffix = f"-{record.eval.features}"  # which is in the line above
+    headers = ["group", "images", *(i.title(record.eval.features).replace(suffix, "") for i in metrics.values())]
+    align = ["left", *["right"] * (len(headers) - 1)]
+    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
     heading = f"{run.dataset.name} {row_name(run)} {which} ({run.run_id}), scored in {record.eval.features}"
@@ -62,12 +65,12 @@ def main_score(records: Collection[Record]) -> str:
         return ""
     first = min(records, key=lambda record: str(record.provenance.get("finished", "")))
     more = f", {len(records) - 1} more scored" if len(records) > 1 else ""
-    return f"{metric_name(first, 'FD')} {_cell(COLUMNS[0], first)}{more}"
+    return f"{figure_name(first, 'FD')} {_cell(DISTANCE, first)}{more}"
 
 
 def pull_text(record: Record) -> str:
     """Which classes make the distances of a record what they are, a line per group; empty when that is not known."""
-    classes = record.scores.get(metric_name(record, "class-pull"), {})
+    classes = record.scores.get(figure_name(record, "class-pull"), {})
     lines = []
     for group, ids in (("overall", [int(c) for c in classes]), *record.eval.groups.items()):
         pulls = {
@@ -86,4 +89,4 @@ def pull_text(record: Record) -> str:
 
 def _cell(column: Column, record: Record) -> str:
     found = column.figures(record)
-    return f"{found['value']:.{column.digits}f}{mark(column.flags(record))}" if found else MISSING
+    return f"{found['value']:.{column.info.decimals}f}{mark(column.flags(record))}" if found else MISSING
