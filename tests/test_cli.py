@@ -14,9 +14,9 @@ import pytest
 
 from ltgen_bench import registry
 from ltgen_bench.planning.plan import Request, plan
-from ltgen_bench.planning.reproduce import command_line
 from ltgen_bench.runs.job import Execution
 from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.reproduce import command_line
 from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import write_json

@@ -124,7 +124,7 @@ def show_run(name: str, runs: Path) -> None:
     import json
 
     from ltgen_bench.leaderboard.text import pull_text, score_text
-    from ltgen_bench.planning.reproduce import command_line
+    from ltgen_bench.runs.reproduce import command_line
     from ltgen_bench.runs.run_folder import find_run
 
     run_folder = find_run(runs, name)
