@@ -13,11 +13,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ltgen_bench.leaderboard import versions
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.leaderboard.text import main_score, pull_text, score_text, table_text
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.scoring.scorer import SCORE_VERSION
+from ltgen_bench.spec.specs import PROTOCOL
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard.md"
 MakeRecord = Callable[..., Record]
@@ -120,6 +123,68 @@ def test_datasets_get_pages_of_their_own(make_record: MakeRecord) -> None:
 def test_titles_say_what_tables_mostly_differ_in(make_record: MakeRecord) -> None:
     page = build([make_record(train={"steps": 4000}, sample={"omega": 0.0}, data={"imbalance": None})])["digitslt"]
     assert "\n## 8x8, images as they come, 4,000 steps x 32, 500 images, omega 0, efflite0@96\n" in page
+
+
+@pytest.mark.parametrize(
+    ("unlike", "told"),
+    [
+        ([{}, {"train": {"lr": 1e-4}}], ["train.lr 0.001", "train.lr 0.0001"]),
+        ([{}, {"sample": {"steps": 50}}], ["sample.steps 20", "sample.steps 50"]),
+        (
+            [{}, {"data": {"split_sha256": "other"}}],
+            ["dataset.split_sha256 a1a1a1a1a1a1", "dataset.split_sha256 other"],
+        ),
+        (
+            [{}, {"train": {"lr": 1e-4}}, {"sample": {"steps": 50}}],
+            ["sample.steps 20, train.lr 0.001", "sample.steps 20, train.lr 0.0001", "sample.steps 50, train.lr 0.001"],
+        ),
+        ([{}, {"train": {"ema": 0.5, "lr": 1e-4}}], ["train.ema 0.99", "train.ema 0.5"]),  # one is enough
+    ],
+)
+def test_tables_that_would_have_one_title_say_what_differs(
+    make_record: MakeRecord, unlike: list[dict[str, Any]], told: list[str]
+) -> None:
+    page = build([make_record("cm", **each) for each in unlike])["digitslt"]
+    titles = re.findall(r"^## (.*)$", page, re.M)
+    common = "8x8, imbalance 20, 800 steps x 32, 500 images, omega 1.5, efflite0@96"
+    assert sorted(titles) == sorted(f"{common}, {each}" for each in told)
+
+
+def test_no_two_tables_of_a_page_have_the_same_title(sweep: list[Record], make_record: MakeRecord) -> None:
+    more = [{"data": {"version": 2}}, {"protocol": 77}, {"score_version": 3}, {"train": {"warmup": 1}}]
+    page = build(sweep + [make_record("ddpm", 5.0, **each) for each in more])["digitslt"]
+    titles = re.findall(r"^## .*$", page, re.M)
+    assert len(set(titles)) == len(titles) == 7
+
+
+def test_results_of_earlier_versions_stand_apart_and_say_why(
+    make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "PROTOCOL", 2)
+    monkeypatch.setattr(versions, "SCORES", {1: "recall counted copies"})
+    new = {"protocol": 2, "score_version": 2}
+    records = [
+        *(make_record("cm", 9.0, seed=seed, **new) for seed in range(3)),
+        make_record("ddpm", 1.0, protocol=1, score_version=2),
+        make_record("cb", 2.0, protocol=2, score_version=1),
+    ]
+    today, earlier = build(records)["digitslt"].split("\n## Results of earlier versions\n")
+    assert build(records[:3])["digitslt"] == today
+    assert [line.split("|")[1].strip() for line in earlier.splitlines() if line.startswith("|")][2:4] == [
+        "protocol 1",
+        "score version 1",
+    ]
+    assert versions.PROTOCOLS[1] in earlier
+    assert "recall counted copies" in earlier
+    titles = re.findall(r"^### (.*)$", earlier, re.M)
+    assert [title.partition("efflite0@96, ")[2] for title in titles] == ["protocol 1", "score version 1"]
+    assert row(today, "cm")[0] == "cm"
+    assert {cells[0] for table in tables(earlier)[1:] for cells in table[1:]} == {"ddpm", "cb"}
+
+
+def test_every_earlier_version_says_what_it_changed() -> None:
+    assert versions.PROTOCOLS.keys() >= set(range(1, PROTOCOL))
+    assert set(versions.SCORES) == set(range(1, SCORE_VERSION))
 
 
 def test_only_enough_seeds_and_figures_that_rank_are_called_best(make_record: MakeRecord) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import tabulate as tabulate_module
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.captions import caption, given_caption, given_title, title
+from ltgen_bench.leaderboard.captions import caption, given_caption
 from ltgen_bench.leaderboard.notes import notes_below
 from ltgen_bench.leaderboard.rows import (
     Row,
@@ -19,9 +19,10 @@ from ltgen_bench.leaderboard.rows import (
     newest_versions,
     ordered,
     run_of,
-    tables,
 )
 from ltgen_bench.leaderboard.statistics import columns
+from ltgen_bench.leaderboard.tables import Table, tables
+from ltgen_bench.leaderboard.versions import outdated, reasons
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import ExternalSpec, RunSpec
 
@@ -38,41 +39,55 @@ def build(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _page(dataset: str, records: Sequence[Record]) -> str:
-    runs = tables(r for r in records if isinstance(r.run, RunSpec))
-    given = tables(r for r in records if isinstance(r.run, ExternalSpec))
+    earlier = [record for record in records if outdated(record)]
+    today = [record for record in records if not outdated(record)]
+    runs, given = _of_runs(today), _of_others(today)
     parts = [f"# {dataset}\n"]
     if len(runs) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.\n")
-    parts += map(_section, runs)
+    parts += [_section(table, "##") for table in runs]
     if given:
         parts += [f"## Images made elsewhere\n\n{_GIVEN_NOTE}\n", *map(_given_section, given)]
+    if earlier:
+        parts.append(f"## Results of earlier versions\n\n{_EARLIER_NOTE}\n\n{reasons(earlier)}\n")
+        parts += [_section(table, "###") for table in _of_runs(earlier)]
+        parts += map(_given_section, _of_others(earlier))
     return "\n".join(parts)
 
 
+def _of_runs(records: Iterable[Record]) -> list[Table]:
+    return tables(record for record in records if isinstance(record.run, RunSpec))
+
+
+def _of_others(records: Iterable[Record]) -> list[Table]:
+    return tables(record for record in records if isinstance(record.run, ExternalSpec))
+
+
+_EARLIER_NOTE = "Made by versions of the suite that gave other numbers: not comparable with any other table."
 _GIVEN_NOTE = (
     "How these images were made, and from which training data, is not known to the suite: not comparable with the "
     "tables of its own runs."
 )
 
 
-def _given_section(records: Sequence[Record]) -> str:
-    rows = make_rows(records)
-    parts = [f"### {given_title(records)}\n", given_caption(records), ""]
+def _given_section(table: Table) -> str:
+    rows = make_rows(table.records)
+    parts = [f"### {table.title}\n", given_caption(table.records), ""]
     return "\n".join([*parts, _table(rows, "name", "sets"), "", *notes_below(rows)]) + "\n"
 
 
-def _section(records: Sequence[Record]) -> str:
-    rows = make_rows(records)
+def _section(table: Table, heading: str) -> str:
+    records, rows = table.records, make_rows(table.records)
     newest = newest_versions(records)
     plain = [row for row in rows if is_plain(row, newest)]
     apart = [row for row in rows if row not in plain]
-    parts = [f"## {title(records[0])}\n", caption(records), ""]
+    parts = [f"{heading} {table.title}\n", caption(records), ""]
     if plain:
         parts += [_table(plain, "method", "seeds"), ""]
     if deltas := _deltas(plain):
-        parts += ["### What adding a method changes\n", _DELTA_NOTE, "", deltas, ""]
+        parts += [f"{heading}# What adding a method changes\n", _DELTA_NOTE, "", deltas, ""]
     if apart:
-        parts += ["### Other hyper-parameters and earlier versions\n", _table(apart, "method", "seeds"), ""]
+        parts += [f"{heading}# Other hyper-parameters and earlier versions\n", _table(apart, "method", "seeds"), ""]
     return "\n".join([*parts, *notes_below(rows)]) + "\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from ltgen_bench.leaderboard.notes import UNRANKED, mark
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, mean_and_spread
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 MISSING = "–"
@@ -61,29 +59,6 @@ def row_name(run: RunSpec | ExternalSpec) -> str:
     methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
     changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
     return f"{methods} ({', '.join(changed)})" if changed else methods
-
-
-def tables(records: Iterable[Record]) -> list[list[Record]]:
-    """The records that may share a table, the largest evaluations first, as they say most."""
-    found: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        found[_comparable(record)].append(record)
-
-    def order(key: str) -> tuple[int, int, str]:
-        run = found[key][0].run
-        if isinstance(run, ExternalSpec):
-            return -run.images, 0, key
-        run, score = run_of(found[key][0])
-        return -score.sample.images, -run.train.steps, key
-
-    return [found[key] for key in sorted(found, key=order)]
-
-
-def _comparable(record: Record) -> str:
-    """What must be equal for two rows to share a table: everything but the method and the seed."""
-    run = to_json(record.run)
-    same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed", "name", "sha256")}
-    return json.dumps([same, to_json(record.eval)], sort_keys=True)
 
 
 def make_rows(records: Sequence[Record]) -> list[Row]:

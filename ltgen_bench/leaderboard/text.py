@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.captions import given_title, title
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
-from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered, row_name, tables
+from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered, row_name
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
+from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, shown
 from ltgen_bench.spec.specs import RunSpec
@@ -20,10 +20,12 @@ PULLING = 3
 
 def table_text(records: Iterable[Record], of: Collection[str]) -> str:
     """The tables of a page that hold any of these runs, with their distances alone: title, rows, notes."""
-    return "\n\n".join(_table(found) for found in tables(ordered(records)) if any(r.run_id in of for r in found))
+    of_page = tables(ordered(records))
+    return "\n\n".join(_table(table) for table in of_page if any(r.run_id in of for r in table.records))
 
 
-def _table(records: Sequence[Record]) -> str:
+def _table(of_page: Table) -> str:
+    records = of_page.records
     rows = make_rows(records)
     distances = columns("FD")
     best = {column: best_rows(rows, column) for column in distances}
@@ -35,8 +37,7 @@ def _table(records: Sequence[Record]) -> str:
     notes = flag_notes({flag for row in rows for c in distances for flag in row.flags(c)})
     if any(best.values()):
         notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
-    heading = title(records[0]) if of_run else given_title(records)
-    return "\n".join([f"{name} {ARROWS['lower']}, {heading}", table, *notes, *memorised_notes(rows)])
+    return "\n".join([f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows)])
 
 
 def score_text(record: Record) -> str:
