@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import tabulate as tabulate_module
 from tabulate import tabulate
@@ -14,6 +15,7 @@ from ltgen_bench.leaderboard.rows import (
     Row,
     best_rows,
     difference,
+    is_newest,
     is_plain,
     make_rows,
     newest_versions,
@@ -24,6 +26,7 @@ from ltgen_bench.leaderboard.statistics import columns
 from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.leaderboard.versions import outdated, reasons
 from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.reproduce import command_of_row
 from ltgen_bench.spec.specs import ExternalSpec, RunSpec
 
 # Whether wcwidth happens to be installed must not change a page.
@@ -73,7 +76,7 @@ _GIVEN_NOTE = (
 def _given_section(table: Table) -> str:
     rows = make_rows(table.records)
     parts = [f"### {table.title}\n", given_caption(table.records), ""]
-    return "\n".join([*parts, _table(rows, "name", "sets"), "", *notes_below(rows)]) + "\n"
+    return "\n".join([*parts, _table(rows, "name", "sets"), "", *notes_below(rows), *_commands(rows, {})]) + "\n"
 
 
 def _section(table: Table, heading: str) -> str:
@@ -88,7 +91,7 @@ def _section(table: Table, heading: str) -> str:
         parts += [f"{heading}# What adding a method changes\n", _DELTA_NOTE, "", deltas, ""]
     if apart:
         parts += [f"{heading}# Other hyper-parameters and earlier versions\n", _table(apart, "method", "seeds"), ""]
-    return "\n".join([*parts, *notes_below(rows)]) + "\n"
+    return "\n".join([*parts, *notes_below(rows), *_commands(rows, newest)]) + "\n"
 
 
 _DELTA_NOTE = (
@@ -96,6 +99,15 @@ _DELTA_NOTE = (
     "and see the same batches, times and noise. Mean difference ± sample standard deviation over seeds; below zero is "
     "better."
 )
+
+
+def _commands(rows: Sequence[Row], newest: Mapping[str, int]) -> list[str]:
+    """What gives each row again, folded away; not for results that today's suite does not give."""
+    repeatable = [row for row in rows if not outdated(row.records[0]) and is_newest(row, newest)]
+    lines = [f"- {row.name}: `{shlex.join(command_of_row(row.records))}`" for row in repeatable]
+    if not lines:
+        return []
+    return ["", "<details><summary>The command of each row</summary>", "", *lines, "", "</details>"]
 
 
 def _table(rows: Sequence[Row], *headers: str) -> str:

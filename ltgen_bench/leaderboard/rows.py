@@ -91,7 +91,13 @@ def newest_versions(records: Iterable[Record]) -> dict[str, int]:
 
 def is_plain(row: Row, newest: Mapping[str, int]) -> bool:
     """Whether a row belongs in the main table: defaults throughout, the newest version of each method."""
-    return all(not m.changed and m.version == newest[m.name] for m in run_of(row.records[0])[0].methods)
+    return is_newest(row, newest) and not any(m.changed for m in run_of(row.records[0])[0].methods)
+
+
+def is_newest(row: Row, newest: Mapping[str, int]) -> bool:
+    """Whether a row is of the newest version of each method; images made elsewhere have none."""
+    run = row.records[0].run
+    return isinstance(run, ExternalSpec) or all(m.version == newest[m.name] for m in run.methods)
 
 
 def difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:

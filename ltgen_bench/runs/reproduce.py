@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ltgen_bench import registry
+from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
 
 
-def closest_preset(run: RunSpec, sample: SamplingSpec, *, flip: bool) -> tuple[str, list[str]]:
+def closest_preset(run: RunSpec, sample: SamplingSpec, *, flip: bool | None) -> tuple[str, list[str]]:
     """The preset that a run differs least from, and the settings that differ, as `section.name=value`.
 
-    flip: the dataset's own, which is not a difference.
+    flip: the dataset's own, which is not a difference; None where it is not known.
     """
     found = {name: _differences(name, run, sample, flip) for name in PRESETS}
     name = min(found, key=lambda name: len(found[name]))
     return name, found[name]
 
 
-def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: bool) -> list[str]:
+def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: bool | None) -> list[str]:
     preset = PRESETS[preset_name]
     pairs = {
         "net": (run.net, preset.net),
@@ -29,22 +32,56 @@ def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: boo
         f"{section}.{name}={_text(value)}"
         for section, (mine, its) in pairs.items()
         for name, value in vars(mine).items()
-        if value != (flip if (section, name) == ("train", "flip") else getattr(its, name))
+        if value != (flip if (section, name) == ("train", "flip") and flip is not None else getattr(its, name))
     ]
 
 
 def command_line(run: RunSpec | ExternalSpec, scored: ScoreSpec) -> list[str]:
     """The words of the command. Raises UsageError when the dataset is not known here."""
+    kind = registry.datasets().load(run.dataset.name)
+    return _words(run, scored, [run.seed], _dataset(kind.name, takes_data=kind.takes_data), kind.flip)
+
+
+def command_of_row(records: Sequence[Record]) -> list[str]:
+    """The command that gives all seeds of a configuration again, from the records alone: whatever is installed here."""
+    first = records[0]
+    name, _, data_name = first.run.dataset.name.partition("imagefolder-")
+    dataset = _dataset(name or "imagefolder", data_name, takes_data=name in ("", "imagefolder"))
+    return _words(first.run, first.eval, sorted({record.run.seed for record in records}), dataset, None)
+
+
+def _dataset(name: str, data_name: str = "", *, takes_data: bool) -> list[str]:
+    words = ["--dataset", name, *(["--data", "PATH"] if takes_data else [])]  # paths are not part of a run
+    return words + (["--data-name", data_name] if data_name else [])
+
+
+def _words(
+    run: RunSpec | ExternalSpec, scored: ScoreSpec, seeds: Sequence[int], dataset: list[str], flip: bool | None
+) -> list[str]:
     data = run.dataset
-    kind = registry.datasets().load(data.name)
-    common = ["--dataset", data.name, *(["--data", "PATH"] if kind.takes_data else [])]  # paths are not part of a run
-    common += ["--size", str(data.size), "--imbalance", "none" if data.imbalance is None else str(data.imbalance)]
+    common = [
+        *dataset,
+        "--size",
+        str(data.size),
+        "--imbalance",
+        "none" if data.imbalance is None else str(data.imbalance),
+    ]
     common += ["--features", scored.features]
     if isinstance(run, ExternalSpec):
         return ["ltgen-bench", "score", "--samples", "PATH", "--name", run.name, *common]
     assert isinstance(scored, EvalSpec)
-    preset, changed = closest_preset(run, scored.sample, flip=kind.flip)
-    words = ["ltgen-bench", "run", "--method", run.method, "--seeds", str(run.seed), "--preset", preset, *common]
+    preset, changed = closest_preset(run, scored.sample, flip=flip)
+    words = [
+        "ltgen-bench",
+        "run",
+        "--method",
+        run.method,
+        "--seeds",
+        ",".join(map(str, seeds)),
+        "--preset",
+        preset,
+        *common,
+    ]
     changed += [f"{m.name}.{name}={_text(m.params[name])}" for m in run.methods for name in m.changed]
     return words + [word for setting in changed for word in ("--set", setting)]
 
