@@ -15,6 +15,7 @@ from ltgen_bench.cli.options import (
     RunsDir,
 )
 from ltgen_bench.cli.results import write_text
+from ltgen_bench.errors import UsageError
 
 
 @app.command(epilog="Example:\n\n`ltgen-bench export 3f2a my-model`")
@@ -33,6 +34,7 @@ def export(
 
 @app.command(epilog="Example:\n\n`ltgen-bench publish 3f2a 90c1 && ltgen-bench leaderboard`")
 def publish(
+    context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs: the start of their ids, or folders.")],
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
@@ -41,7 +43,14 @@ def publish(
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
 
-    for path, new in boards.publish([find_run(runs, name) for name in names], folder):
+    run_folders = [find_run(runs, name) for name in names]
+    source = context.get_parameter_source("folder")
+    if source is not None and source.name == "DEFAULT" and not folder.is_dir():
+        raise UsageError(
+            f"there is no {folder} in {Path.cwd()}: publish from the checkout whose leaderboards you add to, "
+            f"or name a folder, also a new one: --folder {folder}"
+        )
+    for path, _, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
 
 

@@ -49,6 +49,10 @@ def plan(request: Request, runs: Path) -> list[Job]:
     """
     on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
     settings = parse_settings(request.settings)
+    for text in request.methods:
+        if "," in text:
+            combined = "+".join(name.strip() for name in text.split(",") if name.strip())
+            raise UsageError(f"--method {text}: combined they are {combined}, one by one {_each('--method', text)}")
     stacks = [parse_methods(text, settings) for text in request.methods]
     if not stacks or not request.datasets or not request.seeds:
         raise UsageError("a run needs at least one --method, one --dataset and one seed")
@@ -61,6 +65,8 @@ def plan(request: Request, runs: Path) -> list[Job]:
             raise unknown("section", section, {*SECTIONS, *used}, where)
     jobs = []
     for name in dict.fromkeys(request.datasets):
+        if "," in name:
+            raise UsageError(f"--dataset {name}: give each its own, {_each('--dataset', name)}")
         kind = registry.datasets().load(name, f"--dataset {name}")
         preset_name = request.preset or kind.preset
         preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
@@ -76,6 +82,11 @@ def plan(request: Request, runs: Path) -> list[Job]:
     return list({(job.run.run_id, job.eval.eval_id): job for job in jobs}.values())
 
 
+def _each(option: str, names: str) -> str:
+    """`--dataset a --dataset b`, of "a,b"."""
+    return " ".join(f"{option} {name.strip()}" for name in names.split(",") if name.strip())
+
+
 def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     """{"train": {"steps": "100"}} from ["train.steps=100"]."""
     found: dict[str, dict[str, str]] = {}
@@ -84,7 +95,11 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
         section, dot, name = key.strip().rpartition(".")
         if not (equals and dot and section and name):
             raise UsageError(f"--set {text}: write it as section.name=value, for example --set train.steps=1000")
-        found.setdefault(section, {})[name] = value.strip()
+        if name in found.setdefault(section, {}):
+            raise UsageError(
+                f"--set {section}.{name} is given twice, {found[section][name]} and {value.strip()}; keep one"
+            )
+        found[section][name] = value.strip()
     return found
 
 
