@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import torch
 
 from ltgen_bench.data.image_grid import save_extremes, save_grid
@@ -12,35 +10,27 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.errors import UsageError
-from ltgen_bench.runs.job import DataOptions, Execution, ExternalJob
+from ltgen_bench.runs.job import ExternalJob, Job
 from ltgen_bench.runs.record import Record, provenance
-from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.scorer import Scoring
-from ltgen_bench.spec.specs import ExternalSpec, RunSpec, ScoreSpec
+from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
 
 
 def evaluate(
-    run_folder: RunFolder,
-    source: RunSpec | ExternalSpec,
-    score_spec: ScoreSpec,
-    images: Images,
-    data: LongTail,
-    options: DataOptions,
-    execution: Execution,
-    progress: Progress,
-    device: torch.device | None = None,
+    job: Job | ExternalJob, images: Images, data: LongTail, progress: Progress, device: torch.device | None = None
 ) -> Record:
-    """Score the images of a source against a dataset; the record and the picture are left in the run folder.
+    """Score the images of a job against its dataset; the record and the picture are left in the run folder.
 
     Features are kept beside the runs, in RUNS/features, where every run of the dataset finds those of the reference.
-    progress: called with (images done, all). device: by default the one of `execution`. Raises UsageError when the
-    extractor's weights are not the ones that were planned with.
+    progress: called with (images done, all). device: by default the one of the job's execution. Raises UsageError when
+    the extractor's weights are not the ones that were planned with.
     """
+    run_folder, source, score_spec, execution = job.run_folder, job.run, job.eval, job.execution
     device = device or pick_device(execution.device)
-    features = extractor(score_spec.features, execution.weights, device, options.folder)
+    features = extractor(score_spec.features, execution.weights, device, job.data.folder)
     if features.sha256 != score_spec.features_sha256:
         raise UsageError(f"the weights of {features.id} have changed since this was planned; plan it again")
     cache = run_folder.path.parents[2] / "features"
@@ -59,7 +49,7 @@ def evaluate(
         eval=score_spec,
         scores=scores | pulls.scores,
         training=model_folder.training_summary(run_folder.model) if isinstance(source, RunSpec) else {},
-        provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "finished": _now()},
+        provenance=provenance(describe_device(device)) | {"compiled": execution.compile},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
     record.write(run_folder.result(score_spec.eval_id))
@@ -73,15 +63,11 @@ def score_external(job: ExternalJob, progress: Progress) -> Record:
         return done
     try:
         with lock.hold(run_folder.lock):
-            run_folder.create(job.spec)
+            run_folder.create(job.run)
             if not run_folder.given.exists():
-                title = f"{job.spec.dataset.name} {job.spec.name}, {len(job.images)} images made elsewhere"
-                save_grid(job.images, job.data, run_folder.picture(job.eval), title=title)
+                title = f"{job.run.dataset.name} {job.run.name}, {len(job.images)} images made elsewhere"
+                save_grid(job.images, job.loaded, run_folder.picture(job.eval), title=title)
                 job.images.save(run_folder.given)
-            return evaluate(run_folder, job.spec, job.eval, job.images, job.data, job.options, job.execution, progress)
+            return evaluate(job, job.images, job.loaded, progress)
     except lock.Held as held:
         raise UsageError(f"{held} is scoring these images; wait for it") from None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

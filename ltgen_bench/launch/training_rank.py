@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 
 import torch
 
 from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed
 from ltgen_bench.launch.process import die_with_parent
-from ltgen_bench.launch.worker import FAULT, Worker
+from ltgen_bench.launch.worker import Worker
 from ltgen_bench.runs.job import Job
 from ltgen_bench.storage.atomic_files import write_json
 from ltgen_bench.training.data_parallel import Team
@@ -41,7 +40,7 @@ def main() -> int:
     except Stopped as stopped:
         worker.say(str(stopped))
     except Exception as error:
-        fault = Path(job.folder) / FAULT
+        fault = job.run_folder.rank_failed
         if not fault.exists():  # the first one to fail is the cause
             reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
             write_json(fault, {"reason": reason})

@@ -16,9 +16,6 @@ import signal
 import sys
 import time
 import traceback
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -30,8 +27,10 @@ from ltgen_bench.diffusion import model_folder
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
+from ltgen_bench.launch.progress_file import ProgressFile
 from ltgen_bench.launch.score_stage import evaluate
 from ltgen_bench.runs.job import Job
+from ltgen_bench.runs.record import timestamp
 from ltgen_bench.sampling.shards import join_shards, make_shards
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
@@ -39,9 +38,6 @@ from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped, train
 from ltgen_bench.training.stack import build_stack
-
-FAULT = "team-failed.json"
-"""In the run folder: why a process of a team failed. torchrun's exit code says only that one did."""
 
 
 class Worker:
@@ -53,8 +49,7 @@ class Worker:
         self.device = device or pick_device(job.execution.device)
         self.stopping = False
         self.silent = False
-        self._reported = 0.0
-        self._stage = ("", 0.0)
+        self._progress = ProgressFile(job.progress_file)
 
     def run(self) -> None:
         """The stages that the job asks for, as far as they are still to do. Raises Stopped, RunFailed, UsageError."""
@@ -116,7 +111,7 @@ class Worker:
 
     def train_together(self) -> None:
         """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""
-        fault = self.run_folder.path / FAULT
+        fault = self.run_folder.rank_failed
         fault.unlink(missing_ok=True)
         ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()))
         options = ["--standalone", "--nproc-per-node", str(self.job.stage.processes), "--no-python"]
@@ -183,7 +178,7 @@ class Worker:
             self.check()
             self.report("scoring", done, total)
 
-        evaluate(self.run_folder, job.run, job.eval, images, data, job.data, job.execution, progress, self.device)
+        evaluate(job, images, data, progress, self.device)
         self.say(f"scored in {time.perf_counter() - started:.0f} s")
 
     def check(self) -> None:
@@ -192,36 +187,15 @@ class Worker:
             raise Stopped("stopped")
 
     def report(self, stage: str, done: float, total: float, **figures: float) -> None:
-        """Say in progress.json how far a stage is, about once a second."""
-        now = time.time()
-        if self.silent:
-            return
-        if stage != self._stage[0]:
-            self._stage = (stage, now - 1e-3)
-            self._first = done
-        elif now - self._reported < 0.5 and done < total:
-            return
-        self._reported = now
-        rate = (done - self._first) / (now - self._stage[1])
-        value: dict[str, Any] = {"stage": stage, "done": round(done, 1), "total": total, "time": now}
-        value["seconds_left"] = (total - done) / rate if rate > 0 else None
-        if stage == "sampling" and rate > 0:
-            figures["images_per_s"] = rate
-        # NaN (no figure yet) is not JSON.
-        value |= {k: v for k, v in figures.items() if v == v}
-        write_json(self._progress_file(), value)
-
-    def _progress_file(self) -> Path:
-        job = self.job
-        if job.stage.name == "sample":
-            return self.run_folder.shards(job.eval.sample) / f"progress-{job.stage.part}.json"
-        return self.run_folder.path / "progress.json"
+        """Say how far a stage is."""
+        if not self.silent:
+            self._progress.report(stage, done, total, **figures)
 
     def say(self, text: str) -> None:
         """A line of the log; lost when the disk is full."""
         with contextlib.suppress(OSError):
             if not self.silent:
-                print(f"{_now()} {text}", flush=True)
+                print(f"{timestamp()} {text}", flush=True)
 
 
 def main() -> int:
@@ -240,7 +214,7 @@ def main() -> int:
         with lock.hold(job.lock, driver):
             return _guarded(worker)
     except lock.Held as held:
-        print(f"{_now()} not started: {held} works on this run", flush=True)
+        print(f"{timestamp()} not started: {held} works on this run", flush=True)
         return HELD
     except OSError as error:
         if error.errno not in _FULL:
@@ -268,7 +242,7 @@ def _guarded(worker: Worker) -> int:
             traceback.print_exc()
         # Recorded before anything else can go wrong: a failed run is not tried again by itself.
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-        write_json(worker.run_folder.failed, {"reason": reason, "time": _now()})
+        write_json(worker.run_folder.failed, {"reason": reason, "time": timestamp()})
         worker.say(f"failed: {reason}")
         return FAILED
     return DONE
@@ -284,10 +258,6 @@ def _disk_is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 if __name__ == "__main__":
