@@ -1,4 +1,7 @@
-"""One process of a training that several share; torchrun starts it, on behalf of a worker that holds the run's lock."""
+"""One process of a training that several share; torchrun starts it, on behalf of a worker that holds the run's lock.
+
+Arguments: the job as JSON, and the token of that lock.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from ltgen_bench.errors import RunFailed
 from ltgen_bench.launch.process import die_with_parent
 from ltgen_bench.launch.worker import Worker
 from ltgen_bench.runs.job import Job
+from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import write_json
 from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped
@@ -36,8 +40,9 @@ def main() -> int:
     try:
         team = Team.join(device)
         worker.silent = not team.leads
-        worker.train(worker.load(), team)
-    except Stopped as stopped:
+        with lock.share(lock.Lock(job.lock.absolute(), sys.argv[2])):
+            worker.train(worker.load(), team)
+    except (Stopped, lock.Lost) as stopped:
         worker.say(str(stopped))
     except Exception as error:
         fault = job.run_folder.rank_failed

@@ -1,8 +1,8 @@
-"""Does one run, or a stage of one: train, sample, score. `launch.start_worker` says how it is started.
+"""Does one run, or a stage of one: train, sample, score. `process.work` says how it is started.
 
 A worker knows nothing of schedulers or terminals. It writes its run folder and exits: 0 done, 1 failed (failed.json
-says why), 2 it cannot be done as asked, 3 somebody else works on it, 4 the disk is full, 75 stopped at a checkpoint
-(start it again).
+says why), 2 it cannot be done as asked, 3 somebody else works on it, or has taken it over, 4 the disk is full,
+75 stopped at a checkpoint (start it again).
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Worker:
         self.device = device or pick_device(job.execution.device)
         self.stopping = False
         self.silent = False
+        self.lock: lock.Lock | None = None  # that is held for the job
         self._progress = ProgressFile(job.progress_file)
 
     def run(self) -> None:
@@ -113,7 +114,8 @@ class Worker:
         """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""
         fault = self.run_folder.rank_failed
         fault.unlink(missing_ok=True)
-        ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()))
+        token = self.lock.token if self.lock else ""
+        ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()), token)
         options = ["--standalone", "--nproc-per-node", str(self.job.stage.processes), "--no-python"]
         threads = max(1, torch.get_num_threads() // self.job.stage.processes)
         words = process.command("torch.distributed.run", *options, *ranks)
@@ -121,6 +123,8 @@ class Worker:
         try:
             while torchrun.poll() is None and not self.stopping:
                 time.sleep(0.1)
+                if self.lock:
+                    self.lock.check()
         finally:
             process.stop(torchrun)
         if self.run_folder.model.exists():
@@ -199,7 +203,8 @@ class Worker:
 
 
 def main() -> int:
-    """Arguments: the job as JSON, the id of the process that started this one, and a name for the driver's work."""
+    """Arguments: the job as JSON, the id of the process that started this one, a name for the driver's work, and the
+    file descriptor that takes the reason for ending, if anybody wants it."""
     job, parent, driver = Job.from_json(json.loads(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     if not process.die_with_parent(parent):
         return STOPPED
@@ -210,42 +215,56 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    try:
-        with lock.hold(job.lock, driver):
-            return _guarded(worker)
-    except lock.Held as held:
-        print(f"{timestamp()} not started: {held} works on this run", flush=True)
-        return HELD
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        return FULL
+    code, reason = work(worker, driver)
+    for file in map(int, sys.argv[4:]):
+        with contextlib.suppress(OSError):
+            os.write(file, reason.encode(errors="replace")[: process.REASON])
+    return code
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _guarded(worker: Worker) -> int:
+def work(worker: Worker, driver: str) -> process.Ended:
+    """Run a worker under its lock; how it ended, and why."""
+    try:
+        with lock.hold(worker.job.lock, driver) as worker.lock:
+            code, reason = _guarded(worker)
+            if reason:
+                worker.say(f"failed: {reason}" if code == FAILED else reason)
+            return process.Ended(code, reason)
+    except lock.Held as held:
+        reason = f"{held}, works on this run"
+        worker.say(f"not started: {reason}")
+        return process.Ended(HELD, reason)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return process.Ended(FULL)
+
+
+def _guarded(worker: Worker) -> process.Ended:
+    """Run the worker, whatever happens to it."""
     try:
         worker.run()
     except Stopped as stopped:
-        worker.say(str(stopped))
-        return STOPPED
+        return process.Ended(STOPPED, str(stopped))
+    except lock.Lost as lost:
+        return process.Ended(HELD, f"stopped: {lost}")
     except UsageError as error:
-        worker.say(f"error: {error}")
-        return UNUSABLE
+        return process.Ended(UNUSABLE, f"error: {error}")
     except Exception as error:
         if _disk_is_full(error):
             # Nobody's fault that trying again could not mend; and there is no room to write more.
-            return FULL
+            return process.Ended(FULL)
         if not isinstance(error, RunFailed):
             traceback.print_exc()
         # Recorded before anything else can go wrong: a failed run is not tried again by itself.
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-        write_json(worker.run_folder.failed, {"reason": reason, "time": timestamp()})
-        worker.say(f"failed: {reason}")
-        return FAILED
-    return DONE
+        with contextlib.suppress(lock.Lost):
+            write_json(worker.run_folder.failed, {"reason": reason, "time": timestamp()})
+        return process.Ended(FAILED, reason)
+    return process.Ended(DONE)
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
