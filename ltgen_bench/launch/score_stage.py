@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 
 from ltgen_bench.data.image_grid import save_extremes, save_grid
@@ -20,7 +23,12 @@ from ltgen_bench.training.stack import build_stack
 
 
 def evaluate(
-    job: Job | ExternalJob, images: Images, data: LongTail, progress: Progress, device: torch.device | None = None
+    job: Job | ExternalJob,
+    images: Images,
+    data: LongTail,
+    progress: Progress,
+    say: Callable[[str], None],
+    device: torch.device | None = None,
 ) -> Record:
     """Score the images of a job against its dataset; the record and the picture are left in the run folder.
 
@@ -42,7 +50,8 @@ def evaluate(
     for classes in pulls.scores.values():
         for c, figures in classes.items():
             figures["class"] = data.class_names[int(c)]
-    save_extremes(images, pulls.within_group, data, run_folder.extremes(score_spec.eval_id))
+    extremes = run_folder.extremes(score_spec.eval_id)
+    draw(extremes, say, lambda: save_extremes(images, pulls.within_group, data, extremes))
     methods = build_stack(source.methods).methods if isinstance(source, RunSpec) else ()
     record = Record(
         run=source,
@@ -56,7 +65,16 @@ def evaluate(
     return Record.read(run_folder.result(score_spec.eval_id))  # rounded, as everybody who comes later has it
 
 
-def score_external(job: ExternalJob, progress: Progress) -> Record:
+def draw(path: Path, say: Callable[[str], None], save: Callable[[], None]) -> None:
+    """Save a picture. One that cannot be drawn, for whatever reason, costs a line of the log and nothing else."""
+    try:
+        save()
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        say(f"no picture {path.name}: {type(error).__name__}: {reason}")
+
+
+def score_external(job: ExternalJob, progress: Progress, say: Callable[[str], None]) -> Record:
     """The record of images made elsewhere, made now or before. Raises UsageError when somebody else is at it."""
     run_folder = job.run_folder
     if (done := run_folder.record(job.eval.eval_id)) is not None:
@@ -66,8 +84,11 @@ def score_external(job: ExternalJob, progress: Progress) -> Record:
             run_folder.create(job.run)
             if not run_folder.given.exists():
                 title = f"{job.run.dataset.name} {job.run.name}, {len(job.images)} images made elsewhere"
-                save_grid(job.images, job.loaded, run_folder.picture(job.eval), title=title)
+                grid = run_folder.picture(job.eval)
+                draw(grid, say, lambda: save_grid(job.images, job.loaded, grid, title=title))
                 job.images.save(run_folder.given)
-            return evaluate(job, job.images, job.loaded, progress)
+            return evaluate(job, job.images, job.loaded, progress, say)
     except lock.Held as held:
-        raise UsageError(f"{held} is scoring these images; wait for it") from None
+        raise UsageError(f"{held}, is scoring these images; wait for it") from None
+    except lock.Lost as lost:
+        raise UsageError(f"scoring these images was {lost}; ask again when it is done") from None

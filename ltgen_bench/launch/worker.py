@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
@@ -16,22 +17,26 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from ltgen_bench.data.image_grid import save_grid
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
+from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
 from ltgen_bench.launch.progress_file import ProgressFile
-from ltgen_bench.launch.score_stage import evaluate
+from ltgen_bench.launch.score_stage import draw, evaluate
 from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.record import timestamp
-from ltgen_bench.sampling.shards import join_shards, make_shards
+from ltgen_bench.sampling.shards import join_shards, make_shards, shard_path, shard_ranges
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.training import checkpoint
@@ -65,13 +70,42 @@ class Worker:
         run_folder.failed.unlink(missing_ok=True)
         self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
         data = self.load()
-        if not run_folder.model.exists():
+        if not self.is_trained():
             if stage.processes > 1:
                 self.train_together()
             else:
                 self.train(data, Team())
         if stage.name == "all":
             self.score(data, self.sample(data))
+
+    def is_trained(self) -> bool:
+        """Whether there is a trained network. In place of a damaged one, a checkpoint is trained on from."""
+        if not (folder := self.run_folder.model).exists():
+            return False
+        try:
+            if not self.run_folder.samples(self.job.eval.sample).exists():
+                _ = self.network
+        except UsageError as damaged:
+            if not self.run_folder.checkpoints():
+                raise
+            self.say(f"{damaged}; training on from a checkpoint")
+            shutil.rmtree(folder)
+            return False
+        return True
+
+    @functools.cached_property
+    def network(self) -> tuple[Denoiser, NoisePrior | None]:
+        """The trained network and the method's noise prior. Raises UsageError when their folder is damaged."""
+        folder = self.run_folder.model
+        try:
+            model_folder.training_summary(folder)  # which the record needs
+            return model_folder.load(folder)
+        except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(
+                f"the trained network {folder} is damaged ({reason}); delete that folder, or give run --again, and the "
+                "run is trained again"
+            ) from error
 
     def load(self) -> LongTail:
         """The images that the job was planned for."""
@@ -139,22 +173,41 @@ class Worker:
         """All images of the spec, as far as they are not made yet."""
         spec = self.job.eval.sample
         path = self.run_folder.samples(spec)
-        if path.exists():
-            return Images.load(path)
+        if (there := self.made(path, spec.images, data)) is not None:
+            return there
         started = time.perf_counter()
+        for shard in shard_ranges(spec.images):
+            self.made(shard_path(self.run_folder.shards(spec), shard), len(shard), data)
         self.make_shards(data)
         images = join_shards(self.run_folder.shards(spec), spec.images)
         title = f"{self.job.title}, {spec.images} images, omega {spec.omega:g}"
-        save_grid(images, data, self.run_folder.grid(spec), title=title)
+        grid = self.run_folder.grid(spec)
+        draw(grid, self.say, lambda: save_grid(images, data, grid, title=title))
         images.save(path)
-        shutil.rmtree(self.run_folder.shards(spec))
+        # What cannot be removed (NFS keeps open files as .nfsXXXX) does no harm.
+        shutil.rmtree(self.run_folder.shards(spec), ignore_errors=True)
         self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
         return images
+
+    def made(self, path: Path, n: int, data: LongTail) -> Images | None:
+        """The n images of a file that was made before; what is damaged is removed, to be made again."""
+        if not path.exists():
+            return None
+        try:
+            images, shape = Images.load(path), (n, data.spec.size, data.spec.size, data.spec.channels)
+            if images.pixels.shape == shape:
+                return images
+            reason = f"{path} holds images {images.pixels.shape}, not {shape}"
+        except UsageError as error:
+            reason = str(error)
+        self.say(f"{reason}; made again")
+        path.unlink()
+        return None
 
     def make_shards(self, data: LongTail) -> None:
         """This worker's part of the images."""
         run, spec, stage = self.job.run, self.job.eval.sample, self.job.stage
-        net, noise_prior = model_folder.load(self.run_folder.model)
+        net, noise_prior = self.network
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
@@ -182,7 +235,7 @@ class Worker:
             self.check()
             self.report("scoring", done, total)
 
-        evaluate(job, images, data, progress, self.device)
+        evaluate(job, images, data, progress, self.say, self.device)
         self.say(f"scored in {time.perf_counter() - started:.0f} s")
 
     def check(self) -> None:
