@@ -42,7 +42,6 @@ def list_presets(_: str, __: Path) -> None:
 def list_runs(_: str, runs: Path) -> None:
     from tabulate import tabulate
 
-    from ltgen_bench.leaderboard.pages import row_name
     from ltgen_bench.runs.run_folder import run_folders
 
     rows, problems = [], []
@@ -55,7 +54,7 @@ def list_runs(_: str, runs: Path) -> None:
             continue
         state = run_folder.state()
         which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-        rows.append((run_folder.path.name, state, run.dataset.name, row_name(run), which, _doing(run_folder, state)))
+        rows.append((run_folder.path.name, state, run.dataset.name, run.label, which, _doing(run_folder, state)))
     if rows:
         print(tabulate(rows, tablefmt="plain", disable_numparse=True))
         states = [row[1] for row in rows]

@@ -132,7 +132,7 @@ def _identity(record: Record) -> dict[str, Any]:
     return {
         "dataset": record.run.dataset.name,
         "method": record.run.method,
-        "name": row_name(record.run),
+        "name": record.run.label,
         "seed": record.run.seed,
         "run_id": record.run_id,
         "config_id": record.run.config_id,
@@ -164,8 +164,8 @@ def score_text(record: Record) -> str:
     table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 5)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-    title = f"{run.dataset.name} {row_name(run)} {which} ({run.run_id}), scored in {record.eval.features}"
-    return "\n".join([title, table, *_flag_notes(flags), *_memorised_notes([Row(row_name(run), (record,))])])
+    title = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
+    return "\n".join([title, table, *_flag_notes(flags), *_memorised_notes([Row(run.label, (record,))])])
 
 
 def pull_text(record: Record) -> str:
@@ -190,15 +190,6 @@ def pull_text(record: Record) -> str:
 def _cell(column: Column, record: Record) -> str:
     found = column.figures(record)
     return f"{found['value']:.{column.digits}f}{_mark(column.flags(record))}" if found else MISSING
-
-
-def row_name(run: RunSpec | ExternalSpec) -> str:
-    """A configuration as tables name it: `cm`, `cm v2 (cm.w_div=1.0)`; images made elsewhere by their own name."""
-    if isinstance(run, ExternalSpec):
-        return run.name
-    methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
-    changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
-    return f"{methods} ({', '.join(changed)})" if changed else methods
 
 
 def _page(dataset: str, records: Sequence[Record]) -> str:
@@ -326,7 +317,7 @@ def _rows(records: Sequence[Record]) -> list[Row]:
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
-    rows = [Row(row_name(found[0].run), tuple(found)) for found in configs.values()]
+    rows = [Row(found[0].run.label, tuple(found)) for found in configs.values()]
     distance = COLUMNS[0]
     return sorted(rows, key=lambda row: (mean if (mean := row.mean(distance)) is not None else float("inf"), row.name))
 
