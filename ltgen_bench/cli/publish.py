@@ -51,7 +51,10 @@ def publish(
     folder: Boards = BOARDS,
 ) -> None:
     """Copy the results of runs to the leaderboards' records."""
+    import sys
+
     from ltgen_bench.runs.run_folder import find_run
+    from ltgen_bench.source_code import doubts
 
     found: list[Record] = []
     for run_folder in [find_run(runs, name) for name in names]:
@@ -69,6 +72,8 @@ def publish(
             continue
         record.write(target)
         print(f"wrote {target}")
+        for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.provenance.get("code", {})):
+            print(f"note: {doubt}", file=sys.stderr)
 
 
 @app.command(

@@ -58,7 +58,7 @@ def evaluate(
         eval=score_spec,
         scores=scores | pulls.scores,
         training=model_folder.training_summary(run_folder.model) if isinstance(source, RunSpec) else {},
-        provenance=provenance(describe_device(device)) | {"compiled": execution.compile},
+        provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "code": run_folder.code},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
     record.write(run_folder.result(score_spec.eval_id))

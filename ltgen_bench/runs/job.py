@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,7 @@ class Job:
     data: DataOptions
     execution: Execution
     stage: Stage = Stage()
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)  # fingerprints of the code it was planned with
 
     @property
     def run_folder(self) -> RunFolder:
