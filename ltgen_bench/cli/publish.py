@@ -40,8 +40,11 @@ def publish(
     folder: Boards = BOARDS,
 ) -> None:
     """Copy the results of runs to the leaderboards' records."""
+    import sys
+
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
+    from ltgen_bench.source_code import doubts
 
     run_folders = [find_run(runs, name) for name in names]
     source = context.get_parameter_source("folder")
@@ -50,8 +53,11 @@ def publish(
             f"there is no {folder} in {Path.cwd()}: publish from the checkout whose leaderboards you add to, "
             f"or name a folder, also a new one: --folder {folder}"
         )
-    for path, _, new in boards.publish(run_folders, folder):
+    for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
+        run, code = record.run, record.provenance.get("code", {})
+        for doubt in doubts((m.name for m in run.methods), run.dataset.name, code) if new else ():
+            print(f"note: {doubt}", file=sys.stderr)
 
 
 @app.command(

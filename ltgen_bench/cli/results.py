@@ -25,7 +25,8 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
 
     if len(finished) == 1:
         ((work, record),) = finished
-        out.print(f"\n{score_text(record)}\nsamples: {work.run_folder.picture(record.eval)}")
+        picture = work.run_folder.picture(record.eval)
+        out.print(f"\n{score_text(record)}\nsamples: {picture if picture.exists() else picture.with_suffix('.npz')}")
     records, problems = read_records(runs, "*/*/*/result-*.json")
     pages = build(records)
     for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
@@ -33,8 +34,12 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
             of_dataset = [record for record in records if record.run.dataset.name == dataset]
             out.print(f"\n{dataset}: {table_text(of_dataset, {record.run_id for _, record in finished})}")
         path = runs / f"{dataset}.md"
-        write_text(path, pages[dataset])
-        out.print(f"\nleaderboard: {path}")
+        try:
+            write_text(path, pages[dataset])
+        except OSError as error:
+            out.print(f"\nno leaderboard {path}: {error.strerror}")
+        else:
+            out.print(f"\nleaderboard: {path}")
     complain(problems)
     return problems
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -93,6 +94,9 @@ def run(
     ] = None,
     max_parallel: Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs at once, at most.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make runs again from the start; keep nothing that was made of them.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -104,6 +108,7 @@ def run(
     from ltgen_bench.cli.progress import console
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.job import Execution
+    from ltgen_bench.storage.lock import Held
 
     out = console()
     request = Request(
@@ -121,14 +126,19 @@ def run(
             checkpoint_seconds=checkpoint_every,
             compile=compile_,
         ),
+        again=again,
     )
     jobs = plan(request, runs)
+    if again and not dry_run:
+        for job in jobs:
+            with suppress(Held):  # it runs elsewhere, and is left alone
+                job.run_folder.clear()
     states = [job.state for job in jobs]
     startable = {"waiting", "stopped", "failed"} if retry_failed else {"waiting", "stopped"}
     todo = [job for job, state in zip(jobs, states, strict=True) if state in startable]
     for job, state in zip(jobs, states, strict=True):
         if dry_run or (job not in todo and state != "done"):
-            out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed)}")
+            out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed, again)}")
     _announce(out, todo)
     if dry_run:
         return
@@ -178,7 +188,7 @@ def _announce(out: Console, todo: list[Job]) -> None:
             )
 
 
-def _fate(job: Job, state: str, retry_failed: bool) -> str:
+def _fate(job: Job, state: str, retry_failed: bool, again: bool) -> str:
     """What becomes of a job in this state."""
     run, scored = job.run, job.eval
     work = (
@@ -187,6 +197,8 @@ def _fate(job: Job, state: str, retry_failed: bool) -> str:
     )
     if state == "running":
         return f"running elsewhere ({job.run_folder.owner()})"
+    if again:
+        return f"starts again {work}"
     if state == "failed" and not retry_failed:
         return f"failed before: {job.run_folder.why_failed()}; try again with --retry-failed"
     return {"done": "done already", "stopped": f"goes on with {work}"}.get(state, f"starts {work}")

@@ -46,7 +46,6 @@ def list_presets(_: str, __: Path) -> None:
 def list_runs(_: str, runs: Path) -> None:
     from tabulate import tabulate
 
-    from ltgen_bench.leaderboard.rows import row_name
     from ltgen_bench.leaderboard.text import main_score
     from ltgen_bench.runs.run_folder import run_folders
 
@@ -65,7 +64,7 @@ def list_runs(_: str, runs: Path) -> None:
         else:
             what = ("made elsewhere", "", f"{run.images:,} images")
         now = _doing(run_folder, state) or main_score(records)
-        rows.append((run_folder.path.name, state, run.dataset.name, row_name(run), *what, now))
+        rows.append((run_folder.path.name, state, run.dataset.name, run.label, *what, now))
     if rows:
         print(tabulate(rows, tablefmt="plain", disable_numparse=True))
         states = [row[1] for row in rows]

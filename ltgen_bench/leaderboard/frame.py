@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ltgen_bench.leaderboard.rows import ordered, row_name
+from ltgen_bench.leaderboard.rows import ordered
 from ltgen_bench.leaderboard.tables import flat
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.serialise import to_json
@@ -36,7 +36,7 @@ def _identity(record: Record) -> dict[str, Any]:
     return {
         "dataset": record.run.dataset.name,
         "method": record.run.method,
-        "name": row_name(record.run),
+        "name": record.run.label,
         "seed": record.run.seed,
         "run_id": record.run_id,
         "config_id": record.run.config_id,

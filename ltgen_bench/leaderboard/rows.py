@@ -52,21 +52,12 @@ def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
     return record.run, record.eval
 
 
-def row_name(run: RunSpec | ExternalSpec) -> str:
-    """A configuration as tables name it: `cm`, `cm v2 (cm.w_div=1.0)`; images made elsewhere by their own name."""
-    if isinstance(run, ExternalSpec):
-        return run.name
-    methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
-    changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
-    return f"{methods} ({', '.join(changed)})" if changed else methods
-
-
 def make_rows(records: Sequence[Record]) -> list[Row]:
     """Records of one table as rows, the smallest distance first."""
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
-    rows = [Row(row_name(found[0].run), tuple(found)) for found in configs.values()]
+    rows = [Row(found[0].run.label, tuple(found)) for found in configs.values()]
     return sorted(rows, key=lambda row: (mean if (mean := row.mean(DISTANCE)) is not None else float("inf"), row.name))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
-from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered, row_name
+from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
 from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.runs.record import Record
@@ -56,8 +56,8 @@ def score_text(record: Record) -> str:
     table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-    heading = f"{run.dataset.name} {row_name(run)} {which} ({run.run_id}), scored in {record.eval.features}"
-    return "\n".join([heading, table, *flag_notes(flags), *memorised_notes([Row(row_name(run), (record,))])])
+    heading = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
+    return "\n".join([heading, table, *flag_notes(flags), *memorised_notes([Row(run.label, (record,))])])
 
 
 def main_score(records: Collection[Record]) -> str:

@@ -16,6 +16,7 @@ from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
+from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
@@ -40,6 +41,7 @@ class Request:
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
     execution: Execution = dataclasses.field(default_factory=Execution)
     on_gpu: bool | None = None  # where the runs will train; default: as on this machine
+    again: bool = False  # whatever was made before is to be made again
 
 
 def plan(request: Request, runs: Path) -> list[Job]:
@@ -75,10 +77,16 @@ def plan(request: Request, runs: Path) -> list[Job]:
         check_size(loaded.spec, preset)
         check_images(loaded, preset.sample)
         scored = evaluation(loaded, preset, request)
-        described = [tuple(describe(m) for m in stack.methods) for stack in stacks]
-        for methods, seed in itertools.product(described, dict.fromkeys(request.seeds)):
+        described = [
+            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), name))
+            for stack in stacks
+        ]
+        for (methods, code), seed in itertools.product(described, dict.fromkeys(request.seeds)):
             run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
-            jobs.append(Job(str(RunFolder.of(runs, run).path), run, scored, data, request.execution))
+            run_folder = RunFolder.of(runs, run)
+            if not request.again:
+                run_folder.check_code(code)
+            jobs.append(Job(str(run_folder.path), run, scored, data, request.execution, code=code))
     return list({(job.run.run_id, job.eval.eval_id): job for job in jobs}.values())
 
 
@@ -167,8 +175,10 @@ def rescore(
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     check_images(loaded, sample)
+    code = fingerprints((m.name for m in run.methods), run.dataset.name)
+    run_folder.check_code(code)
     score_spec = make_score_spec(loaded, features or own_features, data, execution)
-    return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution)
+    return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution, code=code)
 
 
 def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:
