@@ -79,8 +79,21 @@ def test_fashion_notices_damage(fashion: Path, folder: Path) -> None:
     plugin("fashionmnistlt")().prepare(fashion)
     path = folder / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UsageError, match="damaged or missing; delete"):
+    with pytest.raises(UsageError, match="damaged or missing; ltgen-bench prepare fashionmnistlt puts them right"):
         plugin("fashionmnistlt")().load()
+
+
+def test_fashion_that_is_damaged_is_prepared_again(fashion: Path, folder: Path) -> None:
+    plugin("fashionmnistlt")().prepare(fashion)
+    raw = folder / "FashionMNIST" / "raw"
+    (raw / "mine.txt").write_text("x")
+    (raw / "train-images-idx3-ubyte").write_bytes(b"")
+    (raw / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UsageError, match="no such folder"):
+        plugin("fashionmnistlt")().prepare(fashion / "nowhere")
+    assert plugin("fashionmnistlt")().prepare(fashion) == f"fashionmnistlt is ready in {raw}."
+    assert len(plugin("fashionmnistlt")().pool().images) == 20
+    assert (raw / "mine.txt").read_text() == "x"
 
 
 def test_fashion_download(fashion: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from image_files import (
 )
 from PIL import Image
 
+from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import exponential_counts
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -174,3 +177,43 @@ def test_real_zip(folder: Path) -> None:
     # The files are sorted, so the labels are those of the golden split above.
     assert data.spec.split_sha256 == "f5a6ab138b23b845089475f48a506b9479d512102972d52a891a06c42a25baa3"
     assert kind(data=ZIP).load().spec == data.spec
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-100], lambda b: b[:400] + bytes(500) + b[900:]])
+def test_a_damaged_cache_is_made_again(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
+) -> None:
+    path = tree(tmp_path / "t", animals("train/") | animals("test/", n=2))
+    before = load(path)
+    for file in cache(folder):
+        file.write_bytes(damage(file.read_bytes()))
+    assert load(path).spec == before.spec
+    err = capsys.readouterr().err
+    assert sorted(line.split(",")[0] for line in err.splitlines()) == [str(file) for file in cache(folder)]
+    load(path)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_cache_of_other_images_is_made_again(tmp_path: Path, folder: Path) -> None:
+    path = tree(tmp_path / "t", animals())
+    before = load(path)
+    (file,) = cache(folder)
+    Images(np.zeros((5, 8, 8, 3), np.uint8), np.array([0, 0, 1, 1, 2])).save(file)
+    assert load(path).spec == before.spec
+
+
+def test_a_full_disk_is_noticed_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
+    sentence = refused(tree(tmp_path / "t", animals()))
+    assert "needs 0.0 MB of free disk, and has 0.0 MB; make room, or name another folder, --data-dir" in sentence
+
+
+def test_an_image_that_is_too_small_is_named(tmp_path: Path) -> None:
+    path = tree(tmp_path / "t", animals() | {"cat/x.png": png(noise(1, (3, 9)))})
+    assert refused(path) == f"{path}: cat/x.png has 3x9 pixels, and images need at least 4x4; remove it"
+    assert load(path, size=3).spec.size == 3
+    path = tree(tmp_path / "s", animals("train/") | animals("test/") | {"test/cat/0.png": png(noise(1, (7, 9)))})
+    assert refused(path) == (
+        f"{path}: test/cat/0.png has 7x9 pixels, and images can only be reduced, here to 8x8; remove it, or choose a "
+        "smaller --size"
+    )

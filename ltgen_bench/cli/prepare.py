@@ -41,4 +41,6 @@ def prepare(
     from ltgen_bench import registry
 
     kind = registry.datasets().load(name, f"prepare {name}")
-    print(kind(data=data, size=size, data_dir=data_dir).prepare(source))
+    dataset = kind(data=data, size=size, data_dir=data_dir)
+    print(dataset.prepare(source))
+    print("\n".join(dataset.pool().describe()))
