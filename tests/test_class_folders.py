@@ -265,5 +265,5 @@ def test_classes_are_listed_with_their_ids(make: Make) -> None:
     data = load(make(animals()))
     assert data.describe() == [
         "imagefolder: 12 training images of 8x8 RGB, 12 to score against",
-        "3 classes, id name (images): 0 cat (4), 1 dog (4), 2 eel (4)",
+        "3 classes, id: name (images): 0: cat (4), 1: dog (4), 2: eel (4)",
     ]

@@ -113,8 +113,10 @@ class Dataset(ABC):
         datasets that take them. data_dir: see `data_folder`. data_name: tells data sets of the user's own images apart.
         Raises UsageError for data that the dataset does not take, and for a data_name that no file could have.
         """
-        if not self.takes_data and (data or reference or data_name):
-            raise UsageError(f"{self.name} has its own images: leave out --data, --reference and --data-name")
+        if not self.takes_data and (data or reference):
+            raise UsageError(f"{self.name} has its own images: leave out --data and --reference")
+        if not self.takes_data and data_name is not None:
+            raise UsageError(f"{self.name} has its own images and its own name: leave out --data-name")
         if data_name is not None and not re.fullmatch(DATA_NAME, data_name):
             raise UsageError(f"--data-name {data_name!r}: give 1 to 40 of the letters a to z, digits, - . and _")
         if imbalance != "default":

@@ -54,12 +54,14 @@ def list_classes(names: Sequence[str], counts: Sequence[int]) -> str:
     """Id, name and number of images of each class, in lines of at most 100 characters.
 
     >>> list_classes(["cat", "dog"], [40, 2])
-    '2 classes, id name (images): 0 cat (40), 1 dog (2)'
+    '2 classes, id: name (images): 0: cat (40), 1: dog (2)'
     """
-    classes = ", ".join(f"{c} {name} ({count:,})" for c, (name, count) in enumerate(zip(names, counts, strict=True)))
-    return textwrap.fill(
-        f"{len(names)} classes, id name (images): {classes}", 100, break_long_words=False, break_on_hyphens=False
+    items = [f"{c}: {name} ({count:,})" for c, (name, count) in enumerate(zip(names, counts, strict=True))]
+    text = ", ".join(item.replace(" ", "\0") for item in items)  # lines break between classes only
+    text = textwrap.fill(
+        f"{len(names)} classes, id: name (images): {text}", 100, break_long_words=False, break_on_hyphens=False
     )
+    return text.replace("\0", " ")
 
 
 def exponential_counts(n_max: int, classes: int, imbalance: float) -> tuple[int, ...]:

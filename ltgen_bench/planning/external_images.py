@@ -34,7 +34,8 @@ def take(
     """
     check_execution(execution)
     name = _checked_name(name if name is not None else path.name if path.is_dir() else path.stem)
-    kind = registry.datasets().load(dataset, f"--dataset {dataset}")
+    kind, data_name = registry.dataset(dataset, f"--dataset {dataset}")
+    options = options.named(data_name)
     data = options.open(kind).load()
     images = read(path, data)
     check(images, data.reference, data.groups)
@@ -54,7 +55,7 @@ def take_again(
     if data.spec != spec.dataset:
         raise UsageError(f"the images of {spec.dataset.name} here are not those that {spec.name} was compared with")
     first = run_folder.first_eval()
-    default = first.features if first else PRESETS[registry.datasets().load(spec.dataset.name).preset].features
+    default = first.features if first else PRESETS[registry.dataset(spec.dataset.name)[0].preset].features
     score_spec = make_score_spec(data, features or default, options, execution)
     return ExternalJob(run_folder, spec, Images.load(run_folder.given), data, score_spec, options, execution)
 

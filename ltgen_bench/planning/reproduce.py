@@ -36,8 +36,9 @@ def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: boo
 def command_line(run: RunSpec | ExternalSpec, scored: ScoreSpec) -> list[str]:
     """The words of the command. Raises UsageError when the dataset is not known here."""
     data = run.dataset
-    kind = registry.datasets().load(data.name)
-    common = ["--dataset", data.name, *(["--data", "PATH"] if kind.takes_data else [])]  # paths are not part of a run
+    kind, data_name = registry.dataset(data.name)
+    common = ["--dataset", kind.name, *(["--data", "PATH"] if kind.takes_data else [])]  # paths are not part of a run
+    common += ["--data-name", data_name] if data_name else []
     common += ["--size", str(data.size), "--imbalance", "none" if data.imbalance is None else str(data.imbalance)]
     common += ["--features", scored.features]
     if isinstance(run, ExternalSpec):
