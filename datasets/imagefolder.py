@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ from ltgen_bench.data.class_folders import Classes, ClassFolders, class_folders
 from ltgen_bench.data.dataset import Dataset, Pool
 from ltgen_bench.data.file_tree import Tree, opened
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.names import normal
+from ltgen_bench.data.notes import say
 from ltgen_bench.data.prepare import check_space
 from ltgen_bench.data.resize import square
 from ltgen_bench.errors import UsageError
@@ -78,7 +79,7 @@ class ImageFolder(Dataset):
         return f"{len(pool.images)} images of {len(pool.class_names)} classes are decoded in {self.folder}."
 
     def _notes(self, path: Path, found: ClassFolders) -> tuple[str, ...]:
-        return tuple(f"{path}: {note}" for note in found.notes)
+        return tuple(f"{normal(str(path))}: {note}" for note in found.notes)
 
     def _images(self, tree: Tree, part: str, classes: Classes, like: Images | None) -> Images:
         """The images of one part, from the cache if they are there; in the format of `like`, if given."""
@@ -113,7 +114,7 @@ def _cached(path: Path, classes: Classes) -> Images | None:
             return images
     except UsageError:
         pass
-    print(f"{path}, a cache of decoded images, is damaged and is made again", file=sys.stderr)
+    say(f"{path}, a cache of decoded images, is damaged and is made again")
     return None
 
 

@@ -13,6 +13,10 @@ from ltgen_bench.errors import UsageError
 pytestmark = pytest.mark.usefixtures("folder")
 
 
+def notes(path: Path) -> tuple[str, ...]:
+    return plugin("imagefolder")(data=path).pool().notes
+
+
 def test_folder_of_classes(make: Make) -> None:
     data = load(make(animals()))
     assert data.class_names == ("cat", "dog", "eel")
@@ -127,6 +131,9 @@ def test_nothing_is_unpacked(tmp_path: Path) -> None:
         ("train", "valid"),
         ("train", "dev"),
         ("train/images", "eval/images"),
+        ("TrainSet", "TestSet"),
+        ("train_images", "test_images"),
+        ("my_train", "my_val"),
     ],
 )
 def test_usual_names_of_splits_are_known_in_any_case(make: Make, train: str, held_out: str) -> None:
@@ -151,7 +158,7 @@ def test_parts_that_are_not_used_are_named(make: Make, extra: dict[str, bytes], 
     data = load(path)
     assert data.class_names == ("cat", "dog", "eel")
     assert len(data.train) == 12
-    assert data.notes == (f"{path}: {note}",)
+    assert notes(path) == (f"{path}: {note}",)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +166,12 @@ def test_parts_that_are_not_used_are_named(make: Make, extra: dict[str, bytes], 
     [
         (animals("train/") | {"cat/1.png": png(noise(1))}, "train/ is named like splits of a data set, but not cat/"),
         (animals("test/") | animals("val/"), "there is no train/"),
+        (
+            animals("my_train/") | animals("my_test/") | animals("others/"),
+            "my_test/ and my_train/ are named like splits",
+        ),
+        ({f"{s}{x}/1.png": png(noise(1)) for s in ("train", "test") for x in "AB"}, "put the images of each into one"),
+        (animals() | {"Unlabelled/1.png": png(noise(1))}, "Unlabelled/ is named like a split of a data set; move it"),
         (animals("train/") | animals("Training/"), "Training/ and train/ are two folders for one split; leave one"),
         (animals("train/") | animals("val/") | animals("valid/"), "val/ and valid/ are two folders for one split"),
         (
@@ -180,7 +193,10 @@ def test_splits_that_do_not_fit_are_refused(make: Make, files: dict[str, bytes],
     assert sentence in refused(make(files))
 
 
-@pytest.mark.parametrize("names", [("bus", "train"), ("invalid", "valid"), ("bullet_train", "steam_train")])
+@pytest.mark.parametrize(
+    "names",
+    [("bus", "train"), ("invalid", "valid"), ("bullet_train", "steam_train"), ("dev", "ops"), ("extra", "plain")],
+)
 def test_classes_that_are_named_like_splits(make: Make, names: tuple[str, str]) -> None:
     assert load(make({f"{name}/{i}.png": png(noise(i)) for name in names for i in range(2)})).class_names == names
 
@@ -210,16 +226,17 @@ SIDE = (
 
 @pytest.mark.parametrize("name", SIDE)
 def test_what_systems_leave_behind_is_ignored_everywhere(make: Make, name: str) -> None:
-    data = load(make(animals("top/") | dict.fromkeys((name, f"top/{name}", f"top/cat/{name}"), b"x")))
+    path = make(animals("top/") | dict.fromkeys((name, f"top/{name}", f"top/cat/{name}"), b"x"))
+    data = load(path)
     assert data.class_counts == (4, 4, 4)
-    assert data.notes == ()
+    assert notes(path) == ()
 
 
 def test_other_files_are_passed_over_and_counted(make: Make) -> None:
     path = make(animals() | dict.fromkeys(("dog/notes.TXT", "dog/0.txt", "cat/0.xml", "eel/README", "a.csv"), b"x"))
     data = load(path)
     assert data.class_counts == (4, 4, 4)
-    assert data.notes == (f"{path}: 4 files that are no images are passed over: 2 .txt, 1 .xml, 1 no suffix",)
+    assert notes(path) == (f"{path}: 4 files that are no images are passed over: 2 .txt, 1 .xml, 1 no suffix",)
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "JPE", "jp2", "tga", "dib", "pnm"])
@@ -258,7 +275,7 @@ def test_a_folder_of_other_files_is_no_class_and_is_named(make: Make) -> None:
     path = make(animals() | {"annotations/1.xml": b"x"})
     data = load(path)
     assert data.class_names == ("cat", "dog", "eel")
-    assert data.notes == (f"{path}: annotations/ has no images in it and is no class",)
+    assert notes(path) == (f"{path}: annotations/ has no images in it and is no class",)
 
 
 def test_classes_are_listed_with_their_ids(make: Make) -> None:
@@ -266,4 +283,14 @@ def test_classes_are_listed_with_their_ids(make: Make) -> None:
     assert data.describe() == [
         "imagefolder: 12 training images of 8x8 RGB, 12 to score against",
         "3 classes, id: name (images): 0: cat (4), 1: dog (4), 2: eel (4)",
+    ]
+
+
+def test_what_was_passed_over_is_said_once(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make(animals("train/") | animals("pred/") | {"train/cat/notes.txt": b"x"})
+    for _ in range(2):
+        load(path)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}: pred/ is not used (12 images)",
+        f"{path}: 1 file that is no image is passed over in train/: 1 .txt",
     ]

@@ -216,3 +216,11 @@ def images(n: int, size: int, labels: list[int], height: int | None = None) -> I
 def test_pools_that_do_not_go_together(make: Callable[[], Pool], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_class_names_are_always_text() -> None:
+    class Odd(Made):
+        def pool(self) -> Pool:
+            return dataclasses.replace(super().pool(), class_names=("caf\udce9", "e\u0301", "a\nb"))
+
+    assert Odd(imbalance=None).load().class_names == ("caf\\xe9", "\xe9", "a\\nb")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images, describe_shape
 from ltgen_bench.data.long_tail import LongTail, choose, exponential_counts, list_classes
+from ltgen_bench.data.names import normal
+from ltgen_bench.data.notes import say
 from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.data.resize import resized
 from ltgen_bench.errors import UsageError
@@ -145,6 +146,8 @@ class Dataset(ABC):
         Raises UsageError: the data is not here, or the imbalance or the size does not suit it.
         """
         pool = self.pool()
+        for note in pool.notes:
+            say(note)
         size = self.size_for(pool.images.pixels.shape[1])
         images = resized(pool.images, size)
         source = images if pool.reference is None else resized(pool.reference, size)
@@ -167,7 +170,8 @@ class Dataset(ABC):
             reference_sha256=reference.sha256,
         )
         test = None if pool.test is None else resized(pool.test, size)
-        return LongTail(spec, train, reference, test, pool.class_names, Groups.from_counts(counts), pool.notes)
+        names = tuple(map(normal, pool.class_names))  # they go into pictures, logs and JSON
+        return LongTail(spec, train, reference, test, names, Groups.from_counts(counts))
 
     def size_for(self, native: int) -> int:
         """The size to reduce images of `native` pixels to."""
@@ -189,7 +193,7 @@ class Dataset(ABC):
         try:
             self.pool()
         except UsageError as error:
-            print(f"{error}: doing so", file=sys.stderr)
+            say(f"{error}: doing so")
             return False
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ltgen_bench.data.file_tree import opened, reason
 from ltgen_bench.data.images import Images, describe_shape
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.data.names import in_order, normal
+from ltgen_bench.data.notes import say
 from ltgen_bench.errors import UsageError, unknown
 
 
@@ -76,10 +76,9 @@ def _check_ids(path: Path, labels: NDArray[Any], data: LongTail) -> None:
             "subtract 1"
         )
     if sorted(data.class_names) != list(data.class_names) and in_order(data.class_names) == list(data.class_names):
-        print(
+        say(
             f"{path}: labels are taken for class ids: 0 is {data.class_names[0]}, 1 is {data.class_names[1]}, ...; a "
-            "trainer that sorts class folders as text, so 10 before 2, has others",
-            file=sys.stderr,
+            "trainer that sorts class folders as text, so 10 before 2, has others"
         )
 
 
@@ -103,7 +102,10 @@ def _from_tree(path: Path, data: LongTail) -> Images:
     pixels: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     with opened(path) as tree:
-        classes = class_folders(tree).train
+        found = class_folders(tree)
+        for note in found.notes:
+            say(f"{path}: {note}")
+        classes = found.train
         ids = _class_ids(path, list(classes), data)
         for folder, names in classes.items():
             for name in names:

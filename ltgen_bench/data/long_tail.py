@@ -21,8 +21,7 @@ class LongTail:
     """A dataset, loaded.
 
     train: the long-tailed training set. reference: as many real images of each class, class by class, for the scores.
-    test: held-out real images, None if the dataset has none. All uint8 (n, size, size, channels). notes: what the user
-    should know of how the images were read, a sentence each.
+    test: held-out real images, None if the dataset has none. All uint8 (n, size, size, channels).
     """
 
     spec: DatasetSpec
@@ -31,7 +30,6 @@ class LongTail:
     test: Images | None
     class_names: tuple[str, ...]
     groups: Groups
-    notes: tuple[str, ...] = ()
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -46,7 +44,6 @@ class LongTail:
             f"{self.spec.name}: {len(self.train):,} training images of {shape}, {len(self.reference):,} to score "
             f"against{held_out}",
             list_classes(self.class_names, self.class_counts),
-            *self.notes,
         ]
 
 

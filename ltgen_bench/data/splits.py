@@ -15,22 +15,29 @@ WORDS = {
 ROLES = {word: role for role, words in WORDS.items() for word in words.split()}
 
 
+FILLERS = {"set", "data", "dataset", "image", "images", "img", "imgs", "split", "folder", "files"}
+CLASSES_TOO = {"train", "extra", "submission", "dev"}
+"""Words that may well name a class, beside others."""
+
+
 def role(name: str) -> str | None:
     """The part of a data set that a folder's name speaks of: train, test, val, other; None for any other name.
 
-    >>> [role(name) for name in ("Training", "seg_test", "val2017", "cat")]
-    ['train', 'test', 'val', None]
+    >>> [role(name) for name in ("Training", "seg_test", "val2017", "trainA", "cat")]
+    ['train', 'test', 'val', 'train', None]
     """
     return next((ROLES[word] for word in _words(name) if word in ROLES), None)
 
 
 def is_split(name: str) -> bool:
-    """Whether a name is such a word and nothing else, as in Test or val2017, unlike steam_train."""
-    return len(words := _words(name)) == 1 and words[0] in ROLES
+    """Whether a name says that and nothing else, as Test, val2017, train_images and trainA do, unlike steam_train."""
+    words = _words(name)
+    return role(name) is not None and all(word in ROLES or word in FILLERS or len(word) == 1 for word in words)
 
 
 def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", name.casefold())
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W\d_]+", apart.casefold())
 
 
 class Unclear(Exception):
@@ -53,7 +60,8 @@ def find(folders: Mapping[str, bool]) -> Splits | None:
     """
     roles = {name: role(name) for name in folders}
     nested = [name for name, deep in folders.items() if deep and roles[name]]
-    if not any(is_split(name) for name in nested) and not (nested and all(roles.values())):
+    kinds = {roles[name] for name in nested}
+    if not any(map(is_split, nested)) and len(kinds) < 2 and not (nested and all(roles.values())):
         _check_flat(folders)
         return None
     if plain := [name for name, found in roles.items() if not found]:
@@ -78,7 +86,7 @@ def _check_flat(folders: Mapping[str, bool]) -> None:
     exact = [name for name in folders if is_split(name)]
     if len(exact) == len(folders) > 1:
         raise Unclear(f"{_named(exact)} like splits of a data set; put the images of each into one folder per class")
-    odd = [name for name in exact if role(name) != "train" and not _has_opposite(name, folders)]
+    odd = [name for name in exact if not CLASSES_TOO & set(_words(name)) and not _has_opposite(name, folders)]
     if odd and len(folders) > 1:
         raise Unclear(f"{_named(odd)} like a split of a data set; move it elsewhere or, if it is a class, rename it")
 
