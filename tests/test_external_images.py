@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -375,6 +376,14 @@ def test_class_names_are_compared_in_one_form(digits: LongTail, given: Images, t
     data = dataclasses.replace(digits, class_names=("caf\xe9", *"123456789"))
     folder = write_tree(tmp_path / "nfd", given, lambda c: str(c) if c else "cafe\u0301")
     assert np.array_equal(np.sort(read(folder, data).labels), given.labels)
+
+
+def test_images_are_called_like_their_file_whatever_its_form(cli: Cli, given: Images, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / os.fsdecode(b"th\xe9"), given)
+    for path, name in ((folder, r"th\xe9"), (npz(tmp_path / "cafe\u0301.npz", **arrays(given)), "caf\xe9")):
+        got = cli(*SCORE, path, "--runs", tmp_path / "runs")
+        assert (got.code, got.err) == (0, "")
+        assert f"digitslt {name} made elsewhere (" in got.out
 
 
 def test_a_zip_that_holds_no_images_is_refused(digits: LongTail, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ltgen_bench import registry
 from ltgen_bench.data.external import read
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.names import normal
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.checks import check_execution
 from ltgen_bench.planning.plan import make_score_spec
@@ -33,7 +34,8 @@ def take(
     name: what tables call them, by default as the file. features: by default those of the dataset's preset.
     """
     check_execution(execution)
-    name = _checked_name(name if name is not None else path.name if path.is_dir() else path.stem)
+    own_name = path.absolute().name if path.is_dir() else path.stem
+    name = _checked_name(name if name is not None else normal(own_name))
     kind, data_name = registry.dataset(dataset, f"--dataset {dataset}")
     options = options.named(data_name)
     data = options.open(kind).load()
