@@ -44,13 +44,14 @@ class Options(TypedDict, total=False):
     """What `plan` and `score` know besides, as the command line has it.
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
-    reference: the images of `imagefolder`; data_dir: of prepared datasets; features: the extractor, by default the
+    reference: the images of `imagefolder`, data_name: what their page is called; data_dir: of prepared datasets; features: the extractor, by default the
     preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
     imbalance: float | None
     size: int
     data: AnyPath
+    data_name: str
     reference: AnyPath
     data_dir: AnyPath
     features: str
@@ -182,7 +183,8 @@ def _text(value: object) -> str:
 
 def _data(options: Mapping[str, Any]) -> DataOptions:
     paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
-    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths)
+    name = options.get("data_name")
+    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths, data_name=name)
 
 
 def _execution(options: Mapping[str, Any]) -> Execution:

@@ -155,7 +155,8 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_bad_input_gets_one_sentence(cli: Cli, command: str, sentence: str) -> None:
     got = cli(*shlex.split(command))
-    assert (got.out, got.err, got.code) == ("", f"error: {sentence}\n", 2)
+    said = re.sub(r"\. Searched: .* installed packages", "", got.err)
+    assert (got.out, said, got.code) == ("", f"error: {sentence}\n", 2)
     assert list(Path().iterdir()) == []
 
 
@@ -202,6 +203,10 @@ def test_a_dry_run_prints_the_plan_and_creates_nothing(cli: Cli) -> None:
         f"features {SMOKE.features} (preset smoke)"
         for method in ("ddpm", "cm+cb")
         for seed in (0, 1)
+    ] + [
+        "digitslt: 574 training images of 8x8 grey, 1,740 to score against",
+        "10 classes, id: name (images): 0: 0 (170), 1: 1 (121), 2: 2 (87), 3: 3 (62), 4: 4 (44), 5: 5 (32),",
+        "6: 6 (23), 7: 7 (16), 8: 8 (11), 9: 9 (8)",
     ]
     assert list(Path().iterdir()) == []
 
@@ -219,7 +224,7 @@ def test_a_dry_run_says_what_would_become_of_each_run(cli: Cli, make_record: Cal
     write_json(failed.failed, {"reason": "loss became nan at step 7"})
     work = f"{SMOKE.train.steps} steps x {SMOKE.train.batch}, {SMOKE.sample.images} images, features {SMOKE.features}"
     with lock.hold(running.lock):
-        lines = cli(*command, "--dry-run").out.splitlines()
+        lines = cli(*command, "--dry-run").out.splitlines()[:5]
         assert [line.partition(": ")[2].partition(" (")[0] for line in lines] == [
             "done already",
             f"goes on with {work}",
@@ -227,7 +232,7 @@ def test_a_dry_run_says_what_would_become_of_each_run(cli: Cli, make_record: Cal
             "running elsewhere",
             f"starts {work}",
         ]
-        retried = cli(*command, "--dry-run", "--retry-failed").out.splitlines()
+        retried = cli(*command, "--dry-run", "--retry-failed").out.splitlines()[:5]
         assert retried[2].endswith(f": starts {work} (preset smoke)")
 
 
@@ -373,7 +378,7 @@ def test_show_run_prints_the_command_that_repeats_it(
     assert f"digitslt cm (cm.w_div=1.0) seed 4 ({job.run.run_id}), scored in efflite0@96\n" in out
     command = re.search(r"^the same again: ltgen-bench (.*)$", out, re.MULTILINE)
     assert command
-    assert cli(*shlex.split(command[1]), "--dry-run").out == (
+    assert cli(*shlex.split(command[1]), "--dry-run").out.startswith(
         f"digitslt cm seed 4 ({job.run.run_id}): done already\n"  # the same run and the same evaluation
     )
 

@@ -12,6 +12,8 @@ from ltgen_bench.cli.options import (
     BOARDS,
     RUNS,
     Boards,
+    CsvFile,
+    NewFolder,
     RunsDir,
 )
 from ltgen_bench.cli.results import write_text
@@ -21,7 +23,7 @@ from ltgen_bench.errors import UsageError
 @app.command(epilog="Example:\n\n`ltgen-bench export 3f2a my-model`")
 def export(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A trained run: the start of its id, or its folder.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to write; must not exist.")],
+    folder: NewFolder,
     runs: RunsDir = RUNS,
 ) -> None:
     """Write a trained network as a folder that plain diffusers loads: UNet2DModel.from_pretrained(FOLDER)."""
@@ -71,10 +73,7 @@ def publish(
 )
 def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write no page; exit 1 when one is out of date.")] = False,
-    csv: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also write every figure: a row per result, metric and group."),
-    ] = None,
+    csv: CsvFile = None,
     folder: Boards = BOARDS,
 ) -> None:
     """Rebuild the leaderboard pages from their records."""

@@ -14,6 +14,7 @@ from ltgen_bench.cli.options import (
     RUNS,
     Data,
     DataDir,
+    DataName,
     Device,
     Features,
     FeaturesWeights,
@@ -68,6 +69,7 @@ def run(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
@@ -119,7 +121,7 @@ def run(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name),
         execution=Execution(
             device=device,
             features_weights=str(features_weights) if features_weights else None,
@@ -141,6 +143,8 @@ def run(
             out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed, again)}")
     _announce(out, todo)
     if dry_run:
+        for job in {job.run.dataset: job for job in jobs}.values():
+            print("\n".join(job.data.load(job.run.dataset.name).describe()))
         return
     for path in [job.run_folder.result(job.eval.eval_id) for job in todo]:
         if path.exists():

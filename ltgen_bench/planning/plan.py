@@ -69,10 +69,11 @@ def plan(request: Request, runs: Path) -> list[Job]:
     for name in dict.fromkeys(request.datasets):
         if "," in name:
             raise UsageError(f"--dataset {name}: give each its own, {_each('--dataset', name)}")
-        kind = registry.datasets().load(name, f"--dataset {name}")
+        kind, data_name = registry.dataset(name, f"--dataset {name}")
         preset_name = request.preset or kind.preset
         preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
-        data = dataclasses.replace(request.data, max_size=request.data.max_size or preset.max_size)
+        data = request.data.named(data_name)
+        data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
         check_images(loaded, preset.sample)

@@ -38,19 +38,20 @@ def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: boo
 
 def command_line(run: RunSpec | ExternalSpec, scored: ScoreSpec) -> list[str]:
     """The words of the command. Raises UsageError when the dataset is not known here."""
-    kind = registry.datasets().load(run.dataset.name)
-    return _words(run, scored, [run.seed], _dataset(kind.name, takes_data=kind.takes_data), kind.flip)
+    kind, data_name = registry.dataset(run.dataset.name)
+    return _words(run, scored, [run.seed], _dataset(kind.name, data_name, takes_data=kind.takes_data), kind.flip)
 
 
 def command_of_row(records: Sequence[Record]) -> list[str]:
     """The command that gives all seeds of a configuration again, from the records alone: whatever is installed here."""
-    first = records[0]
-    name, _, data_name = first.run.dataset.name.partition("imagefolder-")
-    dataset = _dataset(name or "imagefolder", data_name, takes_data=name in ("", "imagefolder"))
-    return _words(first.run, first.eval, sorted({record.run.seed for record in records}), dataset, None)
+    run, scored, seeds = records[0].run, records[0].eval, sorted({record.run.seed for record in records})
+    name, _, data_name = run.dataset.name.partition("-")
+    if name == "imagefolder":
+        return _words(run, scored, seeds, _dataset(name, data_name, takes_data=True), None)
+    return _words(run, scored, seeds, _dataset(run.dataset.name, None, takes_data=False), None)
 
 
-def _dataset(name: str, data_name: str = "", *, takes_data: bool) -> list[str]:
+def _dataset(name: str, data_name: str | None, *, takes_data: bool) -> list[str]:
     words = ["--dataset", name, *(["--data", "PATH"] if takes_data else [])]  # paths are not part of a run
     return words + (["--data-name", data_name] if data_name else [])
 
