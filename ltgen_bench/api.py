@@ -44,8 +44,8 @@ class Options(TypedDict, total=False):
     """What `plan` and `score` know besides, as the command line has it.
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
-    reference: the images of `imagefolder`, data_name: what their page is called; data_dir: of prepared datasets; features: the extractor, by default the
-    preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
+    reference: the images of `imagefolder`; data_name: gives them a page of their own; data_dir: of prepared datasets;
+    features: the extractor, by default the preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
     imbalance: float | None
