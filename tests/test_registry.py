@@ -65,8 +65,8 @@ def folders(tmp_path: Path) -> Callable[..., Registry[Any]]:
 
 
 def test_all_that_is_shipped_is_listed_with_a_summary() -> None:
-    assert list(registry.methods().entries()) == METHODS
-    assert list(registry.datasets().entries()) == DATASETS
+    assert registry.methods().entries().keys() >= set(METHODS)
+    assert registry.datasets().entries().keys() >= set(DATASETS)
     for entry in (*registry.methods().entries().values(), *registry.datasets().entries().values()):
         assert entry.summary.endswith(".")
         assert Path(entry.origin).is_file()
@@ -180,7 +180,7 @@ def test_only_classes_with_a_name_are_plugins(folders: Callable[..., Registry[An
 def test_unknown_names_get_the_near_miss() -> None:
     with pytest.raises(UsageError) as error:
         registry.methods().load("cbmd", "--method cm+cbmd")
-    known = ", ".join(METHODS)
+    known = ", ".join(registry.methods().entries())
     assert str(error.value) == f"unknown method 'cbmd' in --method cm+cbmd. Did you mean 'cbdm'? Known: {known}"
 
 

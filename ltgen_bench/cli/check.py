@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from ltgen_bench.cli.options import (
     DataDir,
 )
 from ltgen_bench.errors import unknown
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command("check", epilog="Example:\n\n`ltgen-bench check method mymethod`")
