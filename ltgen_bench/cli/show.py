@@ -121,6 +121,7 @@ def show_run(name: str, runs: Path) -> None:
     from ltgen_bench.leaderboard.text import pull_text, score_text
     from ltgen_bench.planning.reproduce import command_line
     from ltgen_bench.runs.run_folder import find_run
+    from ltgen_bench.spec.specs import PROTOCOL, RunSpec
 
     run_folder = find_run(runs, name)
     run, state = run_folder.spec, run_folder.state()
@@ -133,7 +134,10 @@ def show_run(name: str, runs: Path) -> None:
         if (extremes := run_folder.extremes(record.eval_id)).exists():
             print(f"worst and best images: {extremes}")
         print(f"file: {run_folder.result(record.eval_id)}")
-        print(f"the same again: {shlex.join(command_line(run, record.eval))}")
+        if isinstance(run, RunSpec) and run.protocol != PROTOCOL:
+            print(f"of protocol {run.protocol}: this version, of protocol {PROTOCOL}, does not give it again")
+        else:
+            print(f"the same again: {shlex.join(command_line(run, record.eval))}")
     complain(problems)
     if problems:
         raise typer.Exit(1)

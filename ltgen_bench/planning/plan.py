@@ -18,6 +18,7 @@ from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
+    PROTOCOL,
     EvalSpec,
     RunSpec,
     SamplingSpec,
@@ -136,6 +137,11 @@ def rescore(
     check_execution(execution)
     run = run_folder.spec
     assert isinstance(run, RunSpec)
+    if run.protocol != PROTOCOL and not (run_folder.model.exists() or any(run_folder.path.glob("checkpoint*.pt"))):
+        raise UsageError(
+            f"run {run.run_id} is of protocol {run.protocol} and was not begun; from its start this version trains by "
+            f"protocol {PROTOCOL} only: give `run` what is wanted again"
+        )
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
