@@ -16,8 +16,8 @@ BELOW = {
     "spec": {"storage"},
     "data": {"spec", "storage"},
     "diffusion": {"spec", "storage"},
-    "training": {"data", "diffusion", "spec", "storage"},
     "sampling": {"data", "diffusion", "spec", "storage"},
+    "training": {"data", "diffusion", "sampling", "spec", "storage"},  # sampling: the contract of methods alone
     "scoring": {"data", "spec", "storage"},
     "runs": {"data", "spec", "storage"},
     "planning": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},

@@ -98,7 +98,7 @@ def test_a_file_dropped_into_a_folder_is_a_method(tmp_path: Path) -> None:
     assert "mine              Halves the loss.\n" in done.stdout
     done = python("-m", "ltgen_bench", "check", "method", "mine", cwd=tmp_path, LTGEN_PLUGINS=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("ok  ") == 7, done.stdout
+    assert done.stdout.count("ok  ") == 8, done.stdout
 
 
 def checkout(folder: Path, **methods: str) -> Path:

@@ -27,7 +27,10 @@ def check_(
     if not name:
         raise UsageError("check method: which one? Run: ltgen-bench list methods")
     from ltgen_bench.training.method_contract import check_method
+    from ltgen_bench.training.stack import overridden, parse_methods
 
+    for method in parse_methods(name).methods:
+        print(f"{method.name} overrides {', '.join(overridden(method)) or 'no hook: it is the shared recipe'}")
     failed = False
     for claim, problem in check_method(name):
         print(f"{'ok    ' if problem is None else 'FAILED'} {claim}{f': {problem}' if problem else ''}")

@@ -11,7 +11,7 @@ from ltgen_bench.spec.specs import PROTOCOL, RunSpec
 
 PROTOCOLS = {
     1: "networks of 32 channels had one channel per group of their normalisation, so that they hardly saw time and "
-    "label",
+    "label; attention's output projection started near zero, not at gain 1 as in the papers' code",
 }
 """What is other in results of each earlier protocol (see `spec.specs.PROTOCOL`)."""
 

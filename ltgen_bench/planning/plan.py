@@ -10,7 +10,7 @@ from pathlib import Path
 from ltgen_bench import registry
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import check_execution, check_images, check_size, check_values
+from ltgen_bench.planning.checks import check_execution, check_images, check_sampling, check_size, check_values
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
@@ -20,6 +20,7 @@ from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
+    PROTOCOL,
     EvalSpec,
     RunSpec,
     SamplingSpec,
@@ -165,12 +166,17 @@ def rescore(
     check_execution(execution)
     run = run_folder.spec
     assert isinstance(run, RunSpec)
+    if run.protocol != PROTOCOL and not (run_folder.model.exists() or any(run_folder.path.glob("checkpoint*.pt"))):
+        raise UsageError(
+            f"run {run.run_id} is of protocol {run.protocol} and was not begun; from its start this version trains by "
+            f"protocol {PROTOCOL} only: give `run` what is wanted again"
+        )
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
     own_features, own_sample = _first_scoring(run_folder, run)
     sample = override(own_sample, found.get("sample", {}), "sample")
-    check_values(run.net, run.train, run.diffusion, sample)
+    check_sampling(sample, run.diffusion)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:

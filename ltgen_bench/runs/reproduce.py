@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from ltgen_bench import registry
@@ -22,8 +23,9 @@ def closest_preset(run: RunSpec, sample: SamplingSpec, *, flip: bool | None) -> 
 
 def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: bool | None) -> list[str]:
     preset = PRESETS[preset_name]
+    follows = dataclasses.replace(run.net, groups=None)  # the number of groups, where it follows from the channels
     pairs = {
-        "net": (run.net, preset.net),
+        "net": (follows if follows.resolved == run.net else run.net, preset.net),
         "train": (run.train, preset.train),
         "diffusion": (run.diffusion, preset.diffusion),
         "sample": (sample, preset.sample),
