@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
-from ltgen_bench.scoring import scorer
+from ltgen_bench.scoring import memorisation, reference
 from ltgen_bench.scoring.extractors import Extractor, extractor, features_of
 from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.metrics.precision_recall import neighbours
@@ -117,7 +118,7 @@ def test_what_depends_on_real_images_alone_is_found_once(
     models = [Images(held_out.pixels // scale, held_out.labels) for scale in (1, 2)]
     alone = [score(model, real, GROUPS, fake_extractor(16), train=train) for model in models]
     looks = []
-    for module, name in ((scorer, "radii"), (scorer, "within")):
+    for module, name in itertools.product((reference, memorisation), ("radii", "within")):
         real_one = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, f=real_one, **kw: looks.append(f.__name__) or f(*args, **kw))
     for model, expected in zip(models, alone, strict=True):
