@@ -14,6 +14,7 @@ from ltgen_bench.planning.checks import check_execution, check_images, check_siz
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
+from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
@@ -111,7 +112,10 @@ def evaluation(data: LongTail, preset: Preset, request: Request) -> EvalSpec:
 
 
 def make_score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
-    """How images are scored against this dataset. Raises UsageError when the extractor's weights are missing."""
+    """How images are scored against this dataset.
+
+    Raises UsageError when the extractor's weights are missing, or a metric from outside the package cannot be used.
+    """
     features, sha256 = identify(features, execution.weights, options.folder)
     return ScoreSpec(
         features=features,
@@ -119,6 +123,7 @@ def make_score_spec(data: LongTail, features: str, options: DataOptions, executi
         reference_sha256=data.spec.reference_sha256,
         groups=data.groups.as_dict(),
         score_version=SCORE_VERSION,
+        metrics=plugin_metrics(),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ltgen_bench.scoring.feature_sets import Comparison, FeatureSet, Figures
+from ltgen_bench.scoring.feature_sets import Comparison, FeatureSet
 from ltgen_bench.scoring.metrics.linear_classifier import Classifier, calibration
 from ltgen_bench.scoring.reference import fit_classifier
 from ltgen_bench.scoring.scopes import Scopes, classifier_halves, positions
@@ -73,28 +73,3 @@ class LabelFigures:
             tested=Comparison(new, fitted, seed),
             logits=of_fake,
         )
-
-    def accuracy(self, scopes: Scopes) -> dict[str, Figures]:
-        """Share of generated images that the classifier of real ones takes for what they should be.
-
-        ceiling: the same share of real images that it has not seen.
-        """
-        result = {}
-        for name, classes in scopes.classes.items():
-            value, se = self.on_generated.share(classes)
-            ceiling = self.real_on_real.share(classes)[0]
-            result[name] = {"value": value, "se": se, "ceiling": ceiling, **scopes.parts[name].counts}
-        return result
-
-    def cas(self, scopes: Scopes) -> dict[str, Figures]:
-        """Classification accuracy score (Ravuri and Vinyals 2019): the share of real images that a classifier of
-        generated ones takes for what they are.
-
-        ceiling: the same share by one of as many real images.
-        """
-        result = {}
-        for name, classes in scopes.classes.items():
-            value, se = self.generated_on_real.share(classes)
-            ceiling = self.as_many_on_real.share(classes)[0]
-            result[name] = {"value": value, "se": se, "ceiling": ceiling, **self.tested.of(classes).counts}
-        return result

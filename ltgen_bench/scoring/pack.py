@@ -59,7 +59,8 @@ def _typed(kind: Any, node: Any) -> Any:
         raise KeyError("an array is missing")
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{name: _typed(hints[name], node.get(name)) for name in hints})  # type: ignore[operator]
+        names = [field.name for field in dataclasses.fields(kind)]
+        return kind(**{name: _typed(hints[name], node.get(name)) for name in names})  # type: ignore[operator]
     if kind is Tensor:
         return torch.from_numpy(node)
     return kind(node.item())

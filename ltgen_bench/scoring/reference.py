@@ -5,24 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ltgen_bench.scoring.extractors import Extractor
 from ltgen_bench.scoring.feature_sets import Comparison, FeatureSet
 from ltgen_bench.scoring.metrics.frechet import Moments, principal_axes
-from ltgen_bench.scoring.metrics.kid import Within, within
+from ltgen_bench.scoring.metrics.kid import Within, usual_subsets, within
 from ltgen_bench.scoring.metrics.linear_classifier import Classifier, fit
 from ltgen_bench.scoring.metrics.precision_recall import KS, neighbours, radii
-from ltgen_bench.scoring.pack import kept
-from ltgen_bench.scoring.scopes import Scopes, classifier_halves, positions, subsets
-from ltgen_bench.storage.array_cache import key
+from ltgen_bench.scoring.scopes import Scopes, classifier_halves, positions
 
 _AXES = 64  # principal directions that a class of a few hundred images can fill
-_VERSION = 2  # of what is kept
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,8 @@ class ReferenceStatistics:
     scopes: dict[str, ScopeStatistics]
     classes: dict[int, Within]
 
+    VERSION: ClassVar[int] = 2  # of what is kept
+
     @classmethod
     def of(cls, scopes: Scopes) -> ReferenceStatistics:
         real, seed = scopes.whole.real, scopes.whole.seed
@@ -82,18 +79,6 @@ class ReferenceStatistics:
         )
 
 
-def reference_statistics(scopes: Scopes, extractor: Extractor, version: int, cache: Path | None) -> ReferenceStatistics:
-    """The statistics of the real images, read from the folder `cache` where they were found before.
-
-    version: of the scores.
-    """
-    real, fake = scopes.whole.real, scopes.whole.generated
-    identity: list[Any] = [_VERSION, version, extractor.id, extractor.sha256]
-    identity += [scopes.groups.as_dict(), len(fake), scopes.whole.seed]
-    path = cache and cache / f"reference-{key(identity, [real.labels, real.digests])}.npz"
-    return kept(ReferenceStatistics, path, lambda: ReferenceStatistics.of(scopes))
-
-
 def fit_classifier(images: FeatureSet) -> Classifier:
     """A classifier of the classes of these images, by position among their ids."""
     ids = images.classes
@@ -101,7 +86,7 @@ def fit_classifier(images: FeatureSet) -> Classifier:
 
 
 def _kernel(pooled: Comparison) -> Within:
-    chosen = subsets(pooled)
+    chosen = usual_subsets(pooled)
     members = chosen.of(*map(len, pooled.features))[0] if chosen else None
     return within(pooled.real.features, members)
 

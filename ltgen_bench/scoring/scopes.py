@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.scoring.feature_sets import Comparison, FeatureSet
-from ltgen_bench.scoring.metrics.kid import Subsets
 
 # The most images of a set in figures of quadratic cost: nearest neighbours, pooled KID, KID of one class.
 NEIGHBOURS_CAP, KID_CAP, CLASS_CAP = 10_000, 5_000, 1_000
@@ -49,12 +48,6 @@ class Scopes:
         enough = [name for name, part in self.parts.items() if min(map(len, part.features)) >= d]
         whole = all(name in enough for name, _ in self.groups)
         return [name for name in enough if not (whole and name == "overall")]
-
-
-def subsets(part: Comparison) -> Subsets | None:
-    """What most papers report of KID, where there are enough images: 100 subsets of 1,000."""
-    found = Subsets(seed=part.seed)
-    return found if min(map(len, part.features)) >= found.size else None
 
 
 def classifier_halves(real: FeatureSet, seed: int) -> tuple[FeatureSet, FeatureSet] | None:

@@ -139,10 +139,12 @@ class ScoreSpec:
     reference_sha256: str  # of the real images
     groups: Mapping[str, list[int]]
     score_version: int
+    # Name and version of each metric from outside the package; in the hash where there are any.
+    metrics: Mapping[str, int] = dataclasses.field(default_factory=dict, kw_only=True)
 
     @functools.cached_property
     def eval_id(self) -> str:
-        return digest(to_json(canonical(self)))
+        return digest({k: v for k, v in to_json(canonical(self)).items() if k != "metrics" or v})
 
 
 @dataclasses.dataclass(frozen=True)

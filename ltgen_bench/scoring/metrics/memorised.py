@@ -1,23 +1,26 @@
-"""Are the generated images copies of training images? And how many repeat each other?"""
+"""Are the generated images copies of training images?"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ltgen_bench.scoring.extractors import Extractor
-from ltgen_bench.scoring.feature_sets import FeatureSet, Figures
+from ltgen_bench.scoring.metric import Metric
 from ltgen_bench.scoring.metrics.kid import kid, within
 from ltgen_bench.scoring.metrics.precision_recall import memorised, radii
 from ltgen_bench.scoring.pack import kept
-from ltgen_bench.scoring.scopes import CLASS_CAP, Scopes
+from ltgen_bench.scoring.scopes import CLASS_CAP
 from ltgen_bench.scoring.shares import class_mean
-from ltgen_bench.storage.array_cache import key
+
+if TYPE_CHECKING:
+    from ltgen_bench.scoring.feature_sets import FeatureSet, Figures
+    from ltgen_bench.scoring.scorer import Scoring
 
 _VERSION = 2  # of what is kept
 
@@ -37,36 +40,31 @@ class TrainStatistics:
         return cls(around, near)
 
 
-@dataclass(frozen=True)
-class Memorisation:
-    """Figures of images that may be copies of training images.
+class Memorised(Metric):
+    """Share of images nearer to a training image than that one's own nearest neighbour, beside that of unseen images.
 
-    train: the training images; unseen: real images that were not trained on. version: of the scores.
+    copies: share of images that are a training image, pixel for pixel. gap: mean over classes of the KID to unseen
+    images less the KID to training images, 0 on average for a model that generalises. flag: the share is larger than
+    that of unseen images by a tenth and by three standard errors.
     """
 
-    scopes: Scopes
-    train: FeatureSet
-    unseen: FeatureSet
-    extractor: Extractor
-    version: int
-    cache: Path | None
+    name = "memorised"
+    better = "lower"
+    decimals = 3
 
-    def figures(self) -> dict[str, Figures]:
-        """Share of memorised images, beside the share among real images that were not trained on (see `memorised`).
-
-        copies: share of images that are a training image, pixel for pixel. gap: mean over classes of the KID to unseen
-        images less the KID to training images, 0 on average for a model that generalises. flag: the share is larger
-        than that of unseen images by a tenth and by three standard errors.
-        """
-        whole, train = self.scopes.whole, self.train
-        cap = len(self.scopes.drawn.real) // len(self.scopes.ids)
-        fake, unseen = whole.generated.drawn(cap, whole.seed), self.unseen.drawn(cap, whole.seed)
-        of_train = self._statistics(unseen)
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        scopes, train = scoring.scopes, scoring.train
+        if train is None:
+            return {}
+        whole = scopes.whole
+        cap = len(scopes.drawn.real) // len(scopes.ids)
+        fake, unseen = whole.generated.drawn(cap, whole.seed), scoring.unseen.drawn(cap, whole.seed)
+        of_train = _statistics(scoring, train, unseen)
         flags = memorised(fake.features, train.features, of_train.radii).numpy()
         copies = np.isin(fake.digests, train.digests)
         gaps_of = _gaps(fake, train, unseen, whole.seed)
         result: dict[str, Figures] = {}
-        for name, ids in self.scopes.classes.items():
+        for name, ids in scopes.classes.items():
             value, se = class_mean(flags, fake.labels, ids)
             figures: Figures = {"value": value, "se": se, "copies": class_mean(copies, fake.labels, ids)[0]}
             figures |= {"n_train": len(train.of(ids)), "n_gen": len(fake.of(ids)), "n_unseen": len(unseen.of(ids))}
@@ -81,16 +79,11 @@ class Memorisation:
             result[name] = figures
         return result
 
-    def _statistics(self, unseen: FeatureSet) -> TrainStatistics:
-        identity = [_VERSION, self.version, self.extractor.id, self.extractor.sha256]
-        contents = [array for images in (self.train, unseen) for array in (images.labels, images.digests)]
-        path = self.cache and self.cache / f"train-{key(identity, contents)}.npz"
-        return kept(TrainStatistics, path, lambda: TrainStatistics.of(self.train, unseen))
 
-
-def duplicates(generated: FeatureSet) -> Figures:
-    """Share of images that repeat another one, pixel for pixel."""
-    return {"value": 1 - len(np.unique(generated.digests)) / len(generated), "n_gen": len(generated)}
+def _statistics(scoring: Scoring, train: FeatureSet, unseen: FeatureSet) -> TrainStatistics:
+    contents = [array for images in (train, unseen) for array in (images.labels, images.digests)]
+    path = scoring.cache_file("train", _VERSION, contents)
+    return kept(TrainStatistics, path, lambda: TrainStatistics.of(train, unseen))
 
 
 def _gaps(fake: FeatureSet, train: FeatureSet, unseen: FeatureSet, seed: int) -> dict[int, tuple[float, float]]:
