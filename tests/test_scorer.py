@@ -19,7 +19,8 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring import reference
 from ltgen_bench.scoring.attribution import Scores
-from ltgen_bench.scoring.extractors import Extractor, extractor, features_of
+from ltgen_bench.scoring.extractors import Extractor, extractor
+from ltgen_bench.scoring.feature_cache import features_of
 from ltgen_bench.scoring.metrics import memorised
 from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.metrics.precision_recall import neighbours

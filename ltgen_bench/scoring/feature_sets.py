@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltgen_bench.data.images import Images
-from ltgen_bench.scoring.extractors import Extractor, Progress, features_of
+from ltgen_bench.scoring.extractor import Extractor, Progress
+from ltgen_bench.scoring.feature_cache import features_of
 
 Figures = dict[str, float | int | str]
 """What is known of one metric of one group: value, se, n_real, ..."""

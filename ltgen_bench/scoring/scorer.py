@@ -19,7 +19,7 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring.attribution import Attribution, Scores, attribute
 from ltgen_bench.scoring.checks import check
-from ltgen_bench.scoring.extractors import Extractor, Progress
+from ltgen_bench.scoring.extractor import Extractor, Progress
 from ltgen_bench.scoring.feature_sets import Comparison, Figures, read
 from ltgen_bench.scoring.labels import LabelFigures
 from ltgen_bench.scoring.metric_table import load_metric, metric_name, metric_table
