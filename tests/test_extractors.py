@@ -145,9 +145,7 @@ def test_identify_names_what_extractor_loads(efflite: Extractor) -> None:
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "weights.pth"
     other.write_bytes(b"other")
-    with pytest.raises(
-        UsageError, match=r"weights\.pth has the SHA-256 [0-9a-f]{64}: it is not .* \(SHA-256 5793"
-    ):
+    with pytest.raises(UsageError, match=r"weights\.pth has the SHA-256 [0-9a-f]{64}: it is not .* \(SHA-256 5793"):
         extractor("efflite0@32", other)
 
 

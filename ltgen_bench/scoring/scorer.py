@@ -29,7 +29,7 @@ from ltgen_bench.scoring.reference import ReferenceStatistics
 from ltgen_bench.scoring.scopes import Scopes
 from ltgen_bench.storage.array_cache import key
 
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 """Raised whenever a figure changes for the same images; figures of different versions are never compared."""
 
 T = TypeVar("T")
@@ -40,8 +40,8 @@ class RealImages:
     """What generated images are compared with.
 
     reference: real images of every class, for all figures; where classes are unequal they are cut to the smallest one.
-    train: the training images, for the share of memorised images; test: real images outside it, the share to compare
-    with (without them, the reference's images that are not in `train`).
+    train: the training images, for the share of memorised images; test: real images to compare this share with
+    (without them, the reference's), as far as they are not in `train`.
     """
 
     reference: Images
@@ -75,10 +75,12 @@ class Scoring:
         given = [images for images in (real.reference, generated, real.train, real.test) if images is not None]
         sets = iter(read(given, extractor, cache, progress))
         (reference, _), (fake, self.order) = next(sets), next(sets)
-        self.train, test = (None if images is None else next(sets)[0] for images in (real.train, real.test))
+        # Each image once: see `metrics.memorised`.
+        self.train, test = (None if i is None else next(sets)[0].distinct() for i in (real.train, real.test))
         self.scopes = Scopes(Comparison(reference.balanced(seed), fake, seed), real.groups)
         if self.train is not None:
-            self.unseen = test or reference[~np.isin(reference.digests, self.train.digests)]
+            unseen = test or reference.distinct()
+            self.unseen = unseen[~np.isin(unseen.digests, self.train.digests)]
         self._shared: dict[Callable[[Scoring], Any], Any] = {}
 
     def scores(self) -> Scores:
