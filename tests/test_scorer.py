@@ -21,6 +21,7 @@ from ltgen_bench.scoring import reference
 from ltgen_bench.scoring.attribution import Scores
 from ltgen_bench.scoring.extractors import Extractor, extractor
 from ltgen_bench.scoring.feature_cache import features_of
+from ltgen_bench.scoring.metric_table import remarks
 from ltgen_bench.scoring.metrics import memorised
 from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.metrics.precision_recall import neighbours
@@ -348,6 +349,21 @@ def test_the_classifiers_figures_stand_beside_those_of_real_images(
         assert figures["value"] == pytest.approx(figures["ceiling"], abs=0.05)
         assert values(bad, metric)["overall"] < values(good, metric)["overall"] - 0.2
     assert 1 < values(bad, "IS-domain")["overall"] < values(good, "IS-domain")["overall"] < 10
+
+
+def test_labels_in_another_order_get_a_remark(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
+    real, held_out = halves
+    for labels, flag in (
+        (held_out.labels, None),
+        ((held_out.labels + 1) % 10, "labels?"),
+        (np.random.default_rng(0).permutation(held_out.labels), "labels?"),
+    ):
+        scores = score(changed(held_out, labels=labels), real, GROUPS, efflite, cache=cache)
+        found = scores["accuracy-efflite0@32"]
+        assert [figures.get("flag") for figures in found.values()] == [flag, None, None, None]
+        (*sentences,) = remarks(scores)
+        assert len(sentences) == (flag is not None)
+        assert all(f"takes {found['overall']['value']:.2f} of these" in sentence for sentence in sentences)
 
 
 def balanced(images: Images, n: int) -> Images:

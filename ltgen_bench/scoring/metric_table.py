@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,13 @@ SCOPES = ("overall", "majority", "medium", "minority")
 """What tables may have columns and lines for."""
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+
+REMARKS = {
+    "labels?": "a classifier of real images takes {value:.2f} of these for what they are labelled, no more than by "
+    "guessing, and {ceiling:.2f} of real ones: the labels count the classes in another order than the dataset, or the "
+    "images do not show their classes",
+}
+"""What to say beside the scores where a figure of all classes has this flag."""
 
 _FIRST = ("FD", "IS", "recall", "precision")  # in tables, before all others
 
@@ -61,6 +69,12 @@ def metric_name(metric: str, features: str) -> str:
     if features == "inception":
         return "FID" if metric == "FD" else metric
     return f"{metric}-{features}"
+
+
+def remarks(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """What the figures of a record ask to be said beside them, in sentences without a full stop."""
+    overall = (groups.get("overall", {}) for _, groups in sorted(scores.items()))
+    return [REMARKS[found["flag"]].format(**found) for found in overall if found.get("flag") in REMARKS]
 
 
 def plugin_metrics() -> dict[str, int]:
