@@ -479,3 +479,9 @@ def test_a_reference_of_a_few_images_over_and_over_has_no_neighbours(halves: tup
     assert list(scores["recall-fake"]) == ["overall"]  # the groups have three or four images each
     assert "accuracy-fake" not in scores
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_one_unseen_image_is_enough_to_compare_with(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    scores = score(held_out, real, GROUPS, fake_extractor(), train=real[np.arange(1, len(real))])
+    assert scores["memorised-fake"]["overall"]["n_unseen"] == 1

@@ -74,7 +74,7 @@ def metric_name(metric: str, features: str) -> str:
 def remarks(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
     """What the figures of a record ask to be said beside them, in sentences without a full stop."""
     overall = (groups.get("overall", {}) for _, groups in sorted(scores.items()))
-    return [REMARKS[found["flag"]].format(**found) for found in overall if found.get("flag") in REMARKS]
+    return [REMARKS[flag].format(**found) for found in overall if (flag := str(found.get("flag"))) in REMARKS]
 
 
 def plugin_metrics() -> dict[str, int]:

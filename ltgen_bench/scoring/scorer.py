@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring.attribution import Attribution, Scores, attribute
 from ltgen_bench.scoring.checks import check
@@ -48,6 +49,10 @@ class RealImages:
     groups: Groups
     train: Images | None = None
     test: Images | None = None
+
+    @classmethod
+    def of(cls, data: LongTail) -> RealImages:
+        return cls(data.reference, data.groups, data.train, data.test)
 
 
 class Scoring:

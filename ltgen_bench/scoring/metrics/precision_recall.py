@@ -138,7 +138,7 @@ def memorised(points: Tensor, train: Tensor, of_train: Tensor | None = None) -> 
     them the fewer training images there are: compare with their share. of_train: `radii(train, (1,))`, where the caller
     has them. Raises ValueError as `neighbours`.
     """
-    check_features(train, points)
+    check_features(train, points, 1)
     known, asked = _points(train, points)
     nearest, distances = _closest(asked, known)
     around = _radii(known, (1,)) if of_train is None else of_train
