@@ -121,7 +121,8 @@ class FeatureSet:
 
     def distinct(self) -> FeatureSet:
         """One of each image, pixel for pixel."""
-        return self[np.sort(np.unique(self.digests, return_index=True)[1])]
+        first = np.unique(self.digests, return_index=True)[1]
+        return self if len(first) == len(self) else self[np.sort(first)]  # as a rule there is nothing to copy
 
     def balanced(self, seed: int) -> FeatureSet:
         """Cut to the size of the smallest class."""
