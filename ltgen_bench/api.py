@@ -130,8 +130,7 @@ def score(
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    real = RealImages(data.reference, data.groups, data.train, data.test)
-    return Scoring(given, real, network, cache=folder).scores()
+    return Scoring(given, RealImages.of(data), network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:

@@ -48,8 +48,7 @@ def evaluate(
             "plan it again"
         )
     cache = run_folder.path.parents[2] / "features"
-    real = RealImages(data.reference, data.groups, data.train, data.test)
-    scoring = Scoring(images, real, features, cache=cache, seed=source.seed, progress=progress)
+    scoring = Scoring(images, RealImages.of(data), features, cache=cache, seed=source.seed, progress=progress)
     scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():
         for c, figures in classes.items():

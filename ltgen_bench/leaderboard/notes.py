@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, columns, figures_of
 from ltgen_bench.runs.record import Record
-from ltgen_bench.scoring.metric_table import SCOPES
+from ltgen_bench.scoring.metric_table import SCOPES, remarks
 from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def notes_below(rows: Sequence[Row]) -> list[str]:
         notes.append("† made with uncommitted changes to the suite.")
     deviations = {name: text for r in records for name, text in r.deviations.items()}
     notes += [f"`{name}`: {text}." for name, text in sorted(deviations.items())]
+    for row in rows:
+        notes += [f"{row.name}: {found[0]}." for r in row.records if (found := remarks(r.scores))][:1]
     acted = sorted({f"{name} in {row.name}" for row in rows for r in row.records for name in _alarms(r)})
     if acted:
         notes.append(f"Safeguards that acted while training: {', '.join(acted)}.")

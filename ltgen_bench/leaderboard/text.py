@@ -11,7 +11,7 @@ from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ord
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
 from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.runs.record import Record
-from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, shown
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, remarks, shown
 from ltgen_bench.spec.specs import RunSpec
 
 PULLING = 3
@@ -57,7 +57,8 @@ def score_text(record: Record) -> str:
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
     heading = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
-    return "\n".join([heading, table, *flag_notes(flags), *memorised_notes([Row(run.label, (record,))])])
+    notes = [*flag_notes(flags), *memorised_notes([Row(run.label, (record,))]), *remarks(record.scores)]
+    return "\n".join([heading, table, *notes])
 
 
 def main_score(records: Collection[Record]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,13 @@ SCOPES = ("overall", "majority", "medium", "minority")
 """What tables may have columns and lines for."""
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+
+REMARKS = {
+    "labels?": "a classifier of real images takes {value:.2f} of these for what they are labelled, no more than by "
+    "guessing, and {ceiling:.2f} of real ones: the labels count the classes in another order than the dataset, or the "
+    "images do not show their classes",
+}
+"""What to say beside the scores where a figure of all classes has this flag."""
 
 _FIRST = ("FD", "IS", "recall", "precision")  # in tables, before all others
 
@@ -40,7 +48,7 @@ class MetricInfo:
 @functools.cache
 def metric_table() -> dict[str, MetricInfo]:
     """All metrics by name, in the order of tables. Raises UsageError when two have the same name."""
-    found = {name: _info(entry) for name, entry in metrics().entries().items()}
+    found = {name: _info(entry) for name, entry in _entries().items()}
     first = [name for name in _FIRST if name in found]
     return {name: found[name] for name in (*first, *sorted(found.keys() - set(first)))}
 
@@ -63,6 +71,12 @@ def metric_name(metric: str, features: str) -> str:
     return f"{metric}-{features}"
 
 
+def remarks(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """What the figures of a record ask to be said beside them, in sentences without a full stop."""
+    overall = (groups.get("overall", {}) for _, groups in sorted(scores.items()))
+    return [REMARKS[flag].format(**found) for found in overall if (flag := str(found.get("flag"))) in REMARKS]
+
+
 def plugin_metrics() -> dict[str, int]:
     """Name and version of each metric from outside the package, all of which are in use.
 
@@ -72,18 +86,24 @@ def plugin_metrics() -> dict[str, int]:
 
 
 def load_metric(name: str) -> Metric:
-    """Raises UsageError for an unknown name or a file that cannot be imported."""
-    return metrics().load(name)()
+    """A metric of the table. Raises UsageError for a file that cannot be imported."""
+    return _REGISTRY.import_entry(_entries()[name])()
 
 
-def metrics() -> Registry[Metric]:
-    return Registry("metric", ltgen_bench.scoring.metrics.__path__, ltgen_bench.scoring.metrics.__name__)
+_REGISTRY: Registry[Metric] = Registry(
+    "metric", ltgen_bench.scoring.metrics.__path__, ltgen_bench.scoring.metrics.__name__
+)
+
+
+@functools.cache
+def _entries() -> dict[str, Entry]:
+    return _REGISTRY.entries()
 
 
 def _info(entry: Entry) -> MetricInfo:
     values: dict[str, Any] = dict(entry.constants)
     if ":" in entry.module:  # of an installed package: its file is not known before it is imported
-        kind = metrics().load(entry.name)
+        kind = _REGISTRY.import_entry(entry)
         values = {name: getattr(kind, name) for name in MetricInfo.__dataclass_fields__ if hasattr(kind, name)}
     defaults = {name: values.get(name, getattr(Metric, name)) for name in _DEFAULTS}
     built_in = Path(entry.origin).parent == ltgen_bench.scoring.metrics.BUILT_IN
@@ -94,7 +114,7 @@ _DEFAULTS = ("better", "decimals", "columns", "of_features", "version")
 
 
 def _checked(name: str) -> type[Metric]:
-    kind, where = metrics().load(name), f"metric {name!r} ({metrics().entries()[name].origin})"
+    kind, where = _REGISTRY.import_entry(_entries()[name]), f"metric {name!r} ({_entries()[name].origin})"
     if not issubclass(kind, Metric):
         raise UsageError(f"{where} is no subclass of ltgen_bench.scoring.metric.Metric")
     if kind.better not in ARROWS:
