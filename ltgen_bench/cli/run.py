@@ -105,6 +105,7 @@ def run(
     A run that was interrupted goes on when the same command is given again.
     """
     from ltgen_bench.cli.progress import console
+    from ltgen_bench.planning.disk import check_writable, room_warning
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.job import Execution
     from ltgen_bench.storage.lock import Held
@@ -141,6 +142,10 @@ def run(
     _announce(out, todo)
     if dry_run:
         return
+    if todo:
+        check_writable(runs)
+        if warning := room_warning(todo, runs):
+            out.print(warning)
     for path in [job.run_folder.result(job.eval.eval_id) for job in todo]:
         if path.exists():
             out.print(f"{path} is damaged and will be made again")

@@ -22,6 +22,9 @@ from ltgen_bench.spec.specs import (
     TrainSpec,
 )
 
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's and scikit-learn's generators take."""
+
 
 def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SamplingSpec) -> None:
     """Raises UsageError for a value outside its range."""
@@ -55,6 +58,13 @@ def check_execution(execution: Execution) -> torch.device:
     if execution.checkpoint_seconds is not None and not execution.checkpoint_seconds >= 0.1:
         raise UsageError(f"--checkpoint-every must be at least 0.1 seconds, not {execution.checkpoint_seconds:g}")
     return device
+
+
+def check_seeds(seeds: Iterable[int]) -> None:
+    """Raises UsageError for a seed that the scorer's generators do not take."""
+    for seed in seeds:
+        if not 0 <= seed <= MAX_SEED:
+            raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {MAX_SEED}")
 
 
 def check_size(data: DatasetSpec, preset: Preset) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ltgen_bench import registry
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import check_execution, check_images, check_size, check_values
+from ltgen_bench.planning.checks import check_execution, check_images, check_seeds, check_size, check_values
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
@@ -49,6 +49,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
     Raises UsageError for anything unknown, missing or impossible, before any work is done.
     """
     on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
+    check_seeds(request.seeds)
     settings = parse_settings(request.settings)
     stacks = [parse_methods(text, settings) for text in request.methods]
     if not stacks or not request.datasets or not request.seeds:
