@@ -81,7 +81,7 @@ def run(
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: one here.", envvar="RAY_ADDRESS"),
+        typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: that of RAY_ADDRESS, or one here."),
     ] = None,
     gpus_per_run: Annotated[
         float | None,
