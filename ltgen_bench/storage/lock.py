@@ -95,7 +95,7 @@ def owner(path: Path) -> Owner | None:
         value = json.loads(content)
         host, pid, token = str(value["host"]), int(value["pid"]), str(value["token"])
         return Owner(path, host, pid, token, age, str(value.get("driver", "")), value.get("processes"))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         # Just created and not yet written, or damaged: alive until it is old.
