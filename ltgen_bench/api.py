@@ -160,7 +160,7 @@ def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> 
     if launcher == "ray":
         from ltgen_bench.launch.ray_cluster import Cluster
 
-        return Cluster(Resources(gpus, 2 if gpus else 1), os.environ.get("RAY_ADDRESS"))
+        return Cluster(Resources(gpus, 2 if gpus else 1), os.environ.get("RAY_ADDRESS") or None, named="RAY_ADDRESS")
     raise UsageError(f"launcher {launcher!r}: give 'local', 'ray' or a function")
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 import ltgen_bench
 import ltgen_bench.methods
+from ltgen_bench.cli.work import pick_launcher
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import launcher, process
 from ltgen_bench.launch.launcher import Resources, stages
@@ -199,6 +201,43 @@ def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     assert got[0] == 2
     assert f"error: --address {address}: no Ray cluster answers there" in got[1]
     assert "Traceback" not in got[1]
+
+
+@pytest.mark.xdist_group("run")
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://127.0.0.1:8265", "write HOST:PORT of the cluster's head, as in 10.0.0.1:6379, or auto"),
+        ("127.0.0.1:1", "no Ray cluster answers there ("),
+    ],
+)
+def test_an_address_of_the_environment_is_called_by_its_name(
+    address: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    options = (None, None, None, None, None, "cpu")
+    assert not isinstance(pick_launcher(*options, jobs=1), Cluster)  # a single run needs no Ray
+    chosen = pick_launcher(*options, jobs=2)
+    assert isinstance(chosen, Cluster)
+    with pytest.raises(UsageError, match=re.escape(f"RAY_ADDRESS {address}: {reason}")) as error:
+        chosen.__enter__()
+    assert str(error.value).endswith("; without RAY_ADDRESS, Ray is started here")
+    assert pick_launcher(None, "10.0.0.1:6379", *options[2:], jobs=1).address == "10.0.0.1:6379"  # type: ignore[attr-defined]
+
+
+@pytest.mark.xdist_group("run")
+def test_a_temporary_folder_too_deep_for_rays_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ltgen_bench.launch.ray_connection import _short_folder
+
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/tmp/of/a/few")
+    assert _short_folder() is None
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: f"/{'x' * 40}")
+    assert _short_folder() == f"/tmp/ray-{os.getuid()}"
+    monkeypatch.setenv("RAY_TMPDIR", f"/{'y' * 40}")
+    with pytest.raises(UsageError, match=r"set RAY_TMPDIR to a folder with a path of at most 39 bytes, or use --launc"):
+        _short_folder()
+    monkeypatch.setenv("RAY_TMPDIR", "/short")
+    assert _short_folder() is None
 
 
 @pytest.mark.xdist_group("run")

@@ -84,7 +84,7 @@ def run(
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: one here.", envvar="RAY_ADDRESS"),
+        typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: that of RAY_ADDRESS, or one here."),
     ] = None,
     gpus_per_run: Annotated[
         float | None,
@@ -108,6 +108,7 @@ def run(
     A run that was interrupted goes on when the same command is given again.
     """
     from ltgen_bench.cli.progress import console
+    from ltgen_bench.planning.disk import check_writable, room_warning
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.job import Execution
     from ltgen_bench.storage.lock import Held
@@ -146,6 +147,10 @@ def run(
         for job in {job.run.dataset: job for job in jobs}.values():
             print("\n".join(job.data.load(job.run.dataset.name).describe()))
         return
+    if todo:
+        check_writable(runs)
+        if warning := room_warning(todo, runs):
+            out.print(warning)
     for path in [job.run_folder.result(job.eval.eval_id) for job in todo]:
         if path.exists():
             out.print(f"{path} is damaged and will be made again")

@@ -39,7 +39,8 @@ def save(
     try:
         unet = net.unet.to("cpu", memory_format=torch.contiguous_format)
         unet.save_pretrained(part)
-        scheduler(diffusion, SamplingSpec()).save_pretrained(part)
+        steps = min(SamplingSpec().steps, diffusion.timesteps)
+        scheduler(diffusion, SamplingSpec(steps=steps)).save_pretrained(part)
         if noise_prior is not None:
             mean, std = noise_prior
             prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}

@@ -36,10 +36,10 @@ class Resources:
     cpus: float | None = None
 
     def __post_init__(self) -> None:
-        if self.gpus < 0 or (self.gpus > 1 and self.gpus % 1):
+        if not 0 <= self.gpus < math.inf or (self.gpus > 1 and self.gpus % 1):
             raise UsageError(f"--gpus-per-run must be a fraction of one GPU or a whole number, not {self.gpus:g}")
-        if self.cpus is not None and self.cpus <= 0:
-            raise UsageError(f"--cpus-per-run must be above 0, not {self.cpus:g}")
+        if self.cpus is not None and not 0 < self.cpus < math.inf:
+            raise UsageError(f"--cpus-per-run must be a number above 0, not {self.cpus:g}")
 
     @property
     def processes(self) -> int:

@@ -1,4 +1,5 @@
-"""Many runs at once through Ray, on this machine or a cluster. The only module that knows Ray.
+"""Many runs at once through Ray, on this machine or a cluster. With
+`ray_connection` the only module that knows Ray.
 
 A Ray task does one stage of one run: it supervises a worker process that knows nothing of Ray and owns its GPU, its
 log and its checkpoints. Ray places the tasks and does those of a lost worker or machine again, elsewhere; the run
@@ -8,15 +9,12 @@ bad, is not done again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +22,7 @@ from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages, task
+from ltgen_bench.launch.ray_connection import connect
 from ltgen_bench.runs.job import Job
 
 RETRIES = 3
@@ -38,39 +37,22 @@ POLL = 0.5
 class Cluster:
     """A connection to Ray, as a launcher of jobs. Use it in a `with` block.
 
-    address: of a running cluster, or None for one on this machine that lives as long as the block. Raises UsageError
-    when there is no such cluster, or when it can never give a run what it asks for: Ray would wait for ever.
+    address: of a running cluster, or None for one on this machine that lives as long as the block; named: by which
+    option or variable. Raises UsageError when there is no such cluster, or when it can never give a run what it asks
+    for: Ray would wait for ever.
     """
 
     resources: Resources
     address: str | None = None
     max_parallel: int | None = None
+    named: str = "--address"
     slots: int = field(init=False)  # stages that can go on at once
     _ray: Any = field(init=False, repr=False)
     _task: Any = field(init=False, repr=False)
 
     def __enter__(self) -> Cluster:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray starts its workers at niceness 15, and training would inherit it: anything else here would starve it.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        import ray  # a second, and not needed for one run
-
-        self._ray, self._task = ray, ray.remote(_supervisor())
-        with _own_signals():  # Ray installs a SIGTERM handler of its own
-            if self.address is None:
-                # Not None: that would join the Ray of another command here, which ends when that command does.
-                ray.init("local", log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-            else:
-                _knock(self.address)
-                try:
-                    ray.init(self.address, log_to_driver=False, logging_level="ERROR")
-                except (ConnectionError, ValueError, RuntimeError) as error:
-                    first = str(error).strip().partition("\n")[0]
-                    raise UsageError(
-                        f"--address {self.address}: something answers there, but this Ray may not join ({first}); "
-                        "does it want a token (RAY_AUTH_MODE=token, and its ~/.ray/auth_token here), or is it another "
-                        "version of Ray, or no Ray at all?"
-                    ) from None
+        ray = self._ray = connect(self.address, self.named)
+        self._task = ray.remote(_supervisor())
         try:
             self.slots = self._count_slots()
         except UsageError:
@@ -232,30 +214,3 @@ def _supervisor() -> Callable[..., tuple[int, str]]:
         return code, reason
 
     return supervise
-
-
-def _knock(address: str) -> None:
-    """Raises UsageError when nothing listens at HOST:PORT, where Ray itself would try for minutes."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
-        raise UsageError(f"--address {address}: write HOST:PORT of the cluster's head, as in 10.0.0.1:6379, or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from None
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers through the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,7 +18,6 @@ from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import RealImages, Scoring
-from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
 
@@ -55,12 +54,12 @@ def evaluate(
             figures["class"] = data.class_names[int(c)]
     extremes = run_folder.extremes(score_spec.eval_id)
     draw(extremes, say, lambda: save_extremes(images, pulls.within_group, data, extremes))
-    methods = build_stack(source.methods).methods if isinstance(source, RunSpec) else ()
+    methods = build_stack(source.methods).methods if source.methods else ()
     record = Record(
         run=source,
         eval=score_spec,
         scores=scores | pulls.scores,
-        training=model_folder.training_summary(run_folder.model) if isinstance(source, RunSpec) else {},
+        training=model_folder.training_summary(run_folder.model) if source.methods else {},
         provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "code": run_folder.code},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )

@@ -307,7 +307,7 @@ def _guarded(worker: Worker) -> process.Ended:
     except Stopped as stopped:
         return process.Ended(STOPPED, str(stopped))
     except lock.Lost as lost:
-        return process.Ended(HELD, f"stopped: {lost}")
+        return process.Ended(HELD, str(lost))
     except UsageError as error:
         return process.Ended(UNUSABLE, f"error: {error}")
     except Exception as error:

@@ -17,6 +17,9 @@ from ltgen_bench.scoring.checks import check_enough
 from ltgen_bench.spec.presets import Preset
 from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
 
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's and scikit-learn's generators take."""
+
 
 def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SamplingSpec) -> None:
     """Raises UsageError for a value outside its range, or values that do not fit each other."""
@@ -69,6 +72,13 @@ def check_execution(execution: Execution) -> torch.device:
     if execution.checkpoint_seconds is not None and not execution.checkpoint_seconds >= 0.1:
         raise UsageError(f"--checkpoint-every must be at least 0.1 seconds, not {execution.checkpoint_seconds:g}")
     return device
+
+
+def check_seeds(seeds: Iterable[int]) -> None:
+    """Raises UsageError for a seed that the scorer's generators do not take."""
+    for seed in seeds:
+        if not 0 <= seed <= MAX_SEED:
+            raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {MAX_SEED}")
 
 
 def check_size(data: DatasetSpec, preset: Preset) -> None:

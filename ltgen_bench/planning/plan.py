@@ -10,7 +10,14 @@ from pathlib import Path
 from ltgen_bench import registry
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import check_execution, check_images, check_sampling, check_size, check_values
+from ltgen_bench.planning.checks import (
+    check_execution,
+    check_images,
+    check_sampling,
+    check_seeds,
+    check_size,
+    check_values,
+)
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
@@ -51,6 +58,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
     Raises UsageError for anything unknown, missing or impossible, before any work is done.
     """
     on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
+    check_seeds(request.seeds)
     settings = parse_settings(request.settings)
     for text in request.methods:
         if "," in text:

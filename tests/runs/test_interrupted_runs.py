@@ -204,7 +204,7 @@ def test_a_worker_that_lost_its_lock_stops_and_writes_no_more(runs: Path, capsys
     code, reason = worker.work(Suspended(job), "driver")
     assert code == worker.HELD
     taken = rf"taken over by process {os.getppid()} on \S+, which holds {run_folder.lock}, as nothing was heard of this"
-    assert re.match(f"stopped: {taken} one for 60 s", reason)
+    assert re.match(f"{taken} one for 60 s", reason)
     assert contents(run_folder.path) == before
     assert reason in capsys.readouterr().out  # the log says so
 
