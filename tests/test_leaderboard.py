@@ -335,8 +335,13 @@ def test_remarks_of_the_scorer_stand_beside_the_scores(make_record: MakeRecord) 
         record.scores["accuracy-efflite0@96"] = {"overall": {"value": 0.1, "ceiling": 0.95, "flag": "labels?"}}  # type: ignore[index]
     words = "a classifier of real images takes 0.10 of these for what they are labelled"
     assert words in score_text(odd[0])
-    page = build([*odd, make_record("cm", 9.0)])["digitslt"]
-    assert re.findall(rf"^- (\w+): {words}", page, re.M) == ["cb"]
+    also = make_record("ddpm", 20.0)
+    also.scores["accuracy-efflite0@96"] = odd[0].scores["accuracy-efflite0@96"]  # type: ignore[index]
+    records = [*odd, also, make_record("cm", 9.0)]
+    (said,) = re.findall(rf"^- (\w+: {words}.*)$", build(records)["digitslt"], re.M)
+    assert said.startswith("cb: ")
+    assert said.endswith(". The same of ddpm.")
+    assert said in table_text(records, {also.run_id})
 
 
 @pytest.mark.parametrize("method", ["ddpm", "cm+cbdm+noise-resampling+resample"])

@@ -56,6 +56,16 @@ def memorised_notes(rows: Sequence[Row]) -> list[str]:
     return [f"{' '.join(_COPIES)} {', '.join(shares)}."] if shares else []
 
 
+def remark_notes(rows: Sequence[Row]) -> list[str]:
+    """What the scorer remarks on: once in full, with the figures of the first row that it is said of."""
+    said = {row.name: found[0] for row in rows for r in row.records if (found := remarks(r.scores))}
+    if not said:
+        return []
+    first, *others = said
+    the_same = f" The same of {', '.join(others)}." if others else ""
+    return [f"{first}: {said[first]}.{the_same}"]
+
+
 def notes_below(rows: Sequence[Row]) -> list[str]:
     """What the reader of a table of these rows has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
@@ -69,8 +79,7 @@ def notes_below(rows: Sequence[Row]) -> list[str]:
         notes.append("† made with uncommitted changes to the suite.")
     deviations = {name: text for r in records for name, text in r.deviations.items()}
     notes += [f"`{name}`: {text}." for name, text in sorted(deviations.items())]
-    for row in rows:
-        notes += [f"{row.name}: {found[0]}." for r in row.records if (found := remarks(r.scores))][:1]
+    notes += remark_notes(rows)
     acted = sorted({f"{name} in {row.name}" for row in rows for r in row.records for name in _alarms(r)})
     if acted:
         notes.append(f"Safeguards that acted while training: {', '.join(acted)}.")

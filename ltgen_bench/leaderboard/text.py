@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
+from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
 from ltgen_bench.leaderboard.tables import Table, tables
@@ -37,7 +37,9 @@ def _table(of_page: Table) -> str:
     notes = flag_notes({flag for row in rows for c in distances for flag in row.flags(c)})
     if any(best.values()):
         notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
-    return "\n".join([f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows)])
+    return "\n".join(
+        [f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows), *remark_notes(rows)]
+    )
 
 
 def score_text(record: Record) -> str:
