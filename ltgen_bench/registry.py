@@ -10,8 +10,6 @@ import ast
 import importlib
 import importlib.metadata
 import inspect
-import os
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
-from ltgen_bench._plugin_path import shadowed
+from ltgen_bench._plugin_path import normal, shadowed
 from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -37,6 +35,9 @@ class Entry:
     origin: str  # a file, or an installed package
     module: str  # what to import; for an entry point "module:attribute"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", normal(self.name))
+
 
 class Registry(Generic[Plugin]):
     """The plugins of one kind, by name."""
@@ -50,18 +51,17 @@ class Registry(Generic[Plugin]):
         """All plugins, by name. Raises UsageError when two have the same name, naming both."""
         found: dict[str, Entry] = {}
         for entry in (*self._in_folders(), *self._installed()):
-            name = _normal(entry.name)
-            if name in found:
-                if os.path.dirname(entry.origin) in shadowed:
+            if entry.name in found:
+                if str(Path(entry.origin).parent) in shadowed:
                     continue
-                first = found[name].origin
-                raise UsageError(f"two {self.kind}s are named {name!r}: {first} and {entry.origin}; rename one")
-            found[name] = entry
+                first = found[entry.name].origin
+                raise UsageError(f"two {self.kind}s are named {entry.name!r}: {first} and {entry.origin}; rename one")
+            found[entry.name] = entry
         return dict(sorted(found.items()))
 
     def load(self, name: str, where: str = "") -> type[Plugin]:
         """Import a plugin's class. Raises UsageError for an unknown name or a file that cannot be imported."""
-        entries, name = self.entries(), _normal(name)
+        entries, name = self.entries(), normal(name)
         if name not in entries:
             raise UsageError(f"{unknown(self.kind, name, entries, where)}. Searched: {self._searched()}")
         entry = entries[name]
@@ -73,9 +73,8 @@ class Registry(Generic[Plugin]):
             raise UsageError(f"{self.kind} {name!r} ({entry.origin}) cannot be imported: {reason}") from error
         candidates = [getattr(module, attribute, None)] if attribute else list(vars(module).values())
         for candidate in candidates:
-            if inspect.isclass(candidate) and _normal(str(vars(candidate).get("name"))) == name:
-                if name != entry.name:  # it becomes part of results and paths
-                    setattr(candidate, "name", name)  # noqa: B010
+            if inspect.isclass(candidate) and normal(str(vars(candidate).get("name"))) == name:
+                setattr(candidate, "name", name)  # noqa: B010  it becomes part of results and paths
                 return cast(type[Plugin], candidate)
         raise UsageError(f"{entry.origin} has no class with name = {name!r}")
 
@@ -101,11 +100,6 @@ class Registry(Generic[Plugin]):
         for point in importlib.metadata.entry_points(group=self.group):
             package = f"package {point.dist.name}" if point.dist else f"entry point {point.value}"
             yield Entry(point.name, "", package, point.value)
-
-
-def _normal(name: str) -> str:
-    """A name as it is compared: an accent may be spelt in two ways, as an editor or a keyboard likes it."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _named_classes(path: Path) -> Iterator[tuple[str, str]]:

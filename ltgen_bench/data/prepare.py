@@ -42,8 +42,8 @@ def preparing(target: Path, *, space: int = 0) -> Iterator[Path]:
             raise UsageError(f"{target} is being prepared by {error} (lock {lock}); wait for it") from error
         except OSError as error:
             raise UsageError(f"cannot write in {target.parent}: {error.strerror}; choose another --data-dir") from error
-        check_space(target.parent, space)
         try:
+            check_space(target.parent, space)
             yield part
             if target.exists():
                 for file in part.iterdir():

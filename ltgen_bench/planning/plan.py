@@ -81,7 +81,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        section, dot, name = key.strip().rpartition(".")
+        section, dot, name = registry.normal(key.strip()).rpartition(".")
         if not (equals and dot and section and name):
             raise UsageError(f"--set {text}: write it as section.name=value, for example --set train.steps=1000")
         found.setdefault(section, {})[name] = value.strip()
