@@ -39,7 +39,7 @@ def preparing(target: Path, *, space: int = 0) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
         except Held as error:
-            raise UsageError(f"{target} is being prepared by {error} (lock {lock}); wait for it") from error
+            raise UsageError(f"{target} is being prepared by {error}; wait for it") from error
         except OSError as error:
             raise UsageError(f"cannot write in {target.parent}: {error.strerror}; choose another --data-dir") from error
         try:
