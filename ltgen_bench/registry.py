@@ -7,13 +7,14 @@ only when it is used.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.metadata
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
@@ -34,6 +35,7 @@ class Entry:
     summary: str
     origin: str  # a file, or an installed package
     module: str  # what to import; for an entry point "module:attribute"
+    constants: Mapping[str, Any] = field(default_factory=dict)  # that its class sets; none for an entry point
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", normal(self.name))
@@ -42,10 +44,15 @@ class Entry:
 class Registry(Generic[Plugin]):
     """The plugins of one kind, by name."""
 
-    def __init__(self, kind: Literal["method", "dataset"], package_path: list[str]) -> None:
+    def __init__(
+        self,
+        kind: Literal["method", "dataset", "metric", "extractor"],
+        package_path: list[str],
+        package: str | None = None,  # whose path that is, where it is not the group of the entry points
+    ) -> None:
         self.kind = kind
         self.group = f"ltgen_bench.{kind}s"
-        self.package_path = package_path
+        self.package_path, self.package = package_path, package or self.group
 
     def entries(self) -> dict[str, Entry]:
         """All plugins, by name. Raises UsageError when two have the same name, naming both."""
@@ -69,7 +76,7 @@ class Registry(Generic[Plugin]):
         try:
             module = importlib.import_module(module_name)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
             raise UsageError(f"{self.kind} {name!r} ({entry.origin}) cannot be imported: {reason}") from error
         candidates = [getattr(module, attribute, None)] if attribute else list(vars(module).values())
         for candidate in candidates:
@@ -93,8 +100,8 @@ class Registry(Generic[Plugin]):
                         continue
                     raise UsageError(f"two {self.kind} files share a name: {stems[path.stem]} and {path}; rename one")
                 stems[path.stem] = path
-                for name, summary in _named_classes(path):
-                    yield Entry(name, summary, str(path), f"{self.group}.{path.stem}")
+                for name, summary, constants in _named_classes(path):
+                    yield Entry(name, summary, str(path), f"{self.package}.{path.stem}", constants)
 
     def _installed(self) -> Iterator[Entry]:
         for point in importlib.metadata.entry_points(group=self.group):
@@ -102,8 +109,8 @@ class Registry(Generic[Plugin]):
             yield Entry(point.name, "", package, point.value)
 
 
-def _named_classes(path: Path) -> Iterator[tuple[str, str]]:
-    """(name, first line of the docstring) of the classes in a file that set `name = "..."`.
+def _named_classes(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(name, first line of the docstring, constants) of the classes in a file that set `name = "..."`.
 
     A file that cannot be read as Python is listed under the file's name, with the reason: one that is being edited does
     not stop the others from working, and using it gives the error.
@@ -111,18 +118,22 @@ def _named_classes(path: Path) -> Iterator[tuple[str, str]]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     except (OSError, SyntaxError, ValueError) as error:
-        yield path.stem, f"broken: {error}"
+        yield path.stem, f"broken: {error}", {}
         return
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
+        constants = {}
         for statement in node.body:
             match statement:
                 case (
-                    ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name)))
-                    | ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name)))
+                    ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
                 ):
-                    yield name, (ast.get_docstring(node) or "").partition("\n")[0]
+                    with contextlib.suppress(ValueError, TypeError):  # computed
+                        constants[name] = ast.literal_eval(value)
+        if isinstance(constants.get("name"), str):
+            yield constants["name"], (ast.get_docstring(node) or "").partition("\n")[0], constants
 
 
 def methods() -> Registry[object]:

@@ -13,8 +13,8 @@ from image_files import animals, noise, plugin, png, tree
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.plan import Request, plan
-from ltgen_bench.planning.reproduce import command_line
 from ltgen_bench.runs.job import DataOptions
+from ltgen_bench.runs.reproduce import command_line
 
 pytestmark = pytest.mark.usefixtures("folder")
 Cli = Callable[..., Any]

@@ -316,6 +316,8 @@ def test_a_run_and_images_made_elsewhere_never_share_a_table(make_record: Callab
     assert "| theirs | 3      | **6.00 ± 1.00**" in others
     assert "| ours   | 1      | 7.00" in others
     assert "- mean ± sample standard deviation (n - 1) over sets.\n" in others
+    command = "- ours: `ltgen-bench score --samples PATH --name ours --dataset digitslt --size 8 --imbalance 20.0 "
+    assert f"{command}--features efflite0@96`\n" in others
     assert build(reversed(records))["digitslt"] == page
 
 

@@ -76,7 +76,8 @@ def score(
 ) -> None:
     """Score a trained run again, with other features or sampling; or images from any other trainer.
 
-    A run is not trained again; what is not named stays as in its first score.
+    A run is not trained again (one that was stopped half way is trained on first); what is not named stays as in its
+    first score.
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.launch.launcher import Resources, local
@@ -119,5 +120,5 @@ def _score_given(out: Console, given: ExternalJob, settings: list[str] | None, r
         raise UsageError(f"--set {settings[0]}: images made elsewhere are scored as they are, leave it out")
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("features", total=None)
-        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total))
+        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total), out.print)
     show_results(out, [(given, record)], runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,6 +94,7 @@ class Job:
     data: DataOptions
     execution: Execution
     stage: Stage = Stage()
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)  # fingerprints of the code it was planned with
 
     @property
     def run_folder(self) -> RunFolder:
@@ -108,6 +110,12 @@ class Job:
         if self.stage.name == "sample":
             return self.run_folder.part_lock(self.eval.sample, self.stage.part)
         return self.run_folder.lock
+
+    @property
+    def progress_file(self) -> Path:
+        if self.stage.name == "sample":
+            return self.run_folder.part_progress(self.eval.sample, self.stage.part)
+        return self.run_folder.progress_file
 
     @property
     def title(self) -> str:
@@ -126,9 +134,9 @@ class ExternalJob:
     """Images made elsewhere, and all that scoring them takes."""
 
     run_folder: RunFolder
-    spec: ExternalSpec
+    run: ExternalSpec
     images: Images
-    data: LongTail
+    loaded: LongTail  # what they are compared with
     eval: ScoreSpec
-    options: DataOptions
+    data: DataOptions
     execution: Execution
