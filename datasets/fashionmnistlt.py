@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ltgen_bench.data.dataset import Dataset, Pool
-from ltgen_bench.data.images import Images
+from ltgen_bench import Dataset, Images, Pool, UsageError
 from ltgen_bench.data.prepare import download, preparing
-from ltgen_bench.errors import UsageError
 
 # SHA-256 of the published files, unpacked; torchvision checks only the packed ones, and only when it downloads them.
 FILES = {

@@ -14,7 +14,9 @@ from ltgen_bench.cli.options import (
 from ltgen_bench.errors import UsageError, unknown
 
 
-@app.command("check", epilog="Example:\n\n`ltgen-bench check method mymethod`")
+@app.command(
+    "check", epilog="Example:\n\n`ltgen-bench check method mymethod`\n\nExit codes: 0 all claims hold, 1 one does not."
+)
 def check_(
     kind: Annotated[str, typer.Argument(help="method.")],
     name: Annotated[str, typer.Argument(help="Its name; several combined: cm+mymethod.", show_default=False)] = "",

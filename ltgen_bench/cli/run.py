@@ -18,6 +18,7 @@ from ltgen_bench.cli.options import (
     Device,
     Features,
     FeaturesWeights,
+    Imbalance,
     Reference,
     RunsDir,
     Size,
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 
 `ltgen-bench run --method cm --dataset digitslt --set cm.w_div=1 --set train.steps=2000 --set sample.omega=0.8`
 
-`ltgen-bench run --method cm --dataset imagefolder --data photos.zip --imbalance 50 --size 32 --dry-run`"""
+`ltgen-bench run --method cm --dataset imagefolder --data photos.zip --imbalance 50 --size 32 --dry-run`
+
+Exit codes: 0 all done, 1 something failed, 2 a mistake in the command, 130 interrupted."""
 )
 def run(
     method: Annotated[
@@ -62,10 +65,7 @@ def run(
             help=f"Change a value: train.steps=1000, cm.w_div=1. Repeatable. {OMEGA_HELP}",
         ),
     ] = None,
-    imbalance: Annotated[
-        str | None,
-        typer.Option(metavar="RATIO", help="Largest class / smallest class; none: images as they come."),
-    ] = None,
+    imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
