@@ -30,7 +30,7 @@ PRESETS = {
         features="efflite0@96",
         max_size=16,
         net=NetSpec(channels=(32, 32), layers=1),
-        train=TrainSpec(steps=1_500, batch=32, lr=2e-3, warmup=50, ema=0.99, precision="fp32"),
+        train=TrainSpec(steps=1_000, batch=32, lr=2e-3, warmup=50, ema=0.99, precision="fp32"),
         sample=SamplingSpec(images=500, steps=20, clip=True),
     ),
     "mini": Preset(
