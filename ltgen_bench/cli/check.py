@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ltgen_bench import registry
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import (
     DataDir,
@@ -22,6 +21,8 @@ def check_(
     name: Annotated[str, typer.Argument(help="Its name; several combined: cm+mymethod.", show_default=False)] = "",
 ) -> None:
     """Put a method, also one of your own, through the contract that every method keeps."""
+    from ltgen_bench import registry
+
     if kind != "method":
         if not name and set(kind.split("+")) <= registry.methods().entries().keys():
             raise UsageError(f"check {kind}: say what it is, ltgen-bench check method {kind}")
