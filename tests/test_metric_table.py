@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ltgen_bench.scoring.metric_table import SCOPES, load_metric, metric_name, metric_table, plugin_metrics, shown
+from ltgen_bench.scoring.metric_table import (
+    SCOPES,
+    load_metric,
+    metric_name,
+    metric_table,
+    metric_title,
+    plugin_metrics,
+    shown,
+)
+from ltgen_bench.spec.serialise import from_json
+from ltgen_bench.spec.specs import MetricSpec
 
 SPREAD = '''
 import torch
@@ -39,6 +49,7 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.scoring.extractors import Extractor
 from ltgen_bench.scoring.metric_table import plugin_metrics, shown
 from ltgen_bench.scoring.scorer import RealImages, Scoring
+from ltgen_bench.spec.serialise import from_json, to_json
 from ltgen_bench.spec.specs import ScoreSpec
 
 labels = np.repeat(np.arange(2), 20)
@@ -48,7 +59,9 @@ extractor = Extractor("rows", "0" * 64, 4, 4, 8, torch.device("cpu"), network)
 scores = Scoring(draw(0), RealImages(draw(1), Groups.from_counts([2, 1])), extractor).scores()
 spec = ScoreSpec("rows", "0" * 64, "0" * 64, {}, 1, metrics=plugin_metrics())
 plain = ScoreSpec("rows", "0" * 64, "0" * 64, {}, 1)
-found = {"scores": scores.get("spread-rows"), "shown": list(shown()), "plugins": plugin_metrics()}
+assert from_json(ScoreSpec, json.loads(json.dumps(to_json(spec)))).eval_id == spec.eval_id
+found = {"scores": scores.get("spread-rows"), "plugins": to_json(spec)["metrics"]}
+found["shown"] = [m.name for m in shown(spec.metrics)]
 print(json.dumps(found | {"same id": spec.eval_id == plain.eval_id}))
 """
 
@@ -67,14 +80,22 @@ def test_a_metric_in_a_file_outside_the_package_is_in_records_tables_and_identit
     assert found["scores"]["overall"]["value"] == pytest.approx(1, abs=0.2)
     assert (found["scores"]["minority"]["n_real"], found["scores"]["minority"]["n_gen"]) == (20, 20)
     assert found["shown"] == ["FD", "IS", "recall", "precision", "spread"]
-    assert (found["plugins"], found["same id"]) == ({"spread": 3}, False)
+    (spread,) = found["plugins"]
+    assert spread == {
+        "name": "spread", "version": 3, "better": "higher", "decimals": 1, "columns": ["overall"], "of_features": True
+    }  # fmt: skip
+    assert not found["same id"]
+    # Where it is not installed, its record still says how to show it, and tables are the same.
+    spec = from_json(MetricSpec, spread)
+    assert [m.name for m in shown([spec])] == [*(m.name for m in shown()), "spread"]
+    assert (metric_name(spec, "rows"), metric_title(spec, "rows")) == ("spread-rows", "spread-rows ↑")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("images.generated.features.std() / images.real.features.std()", "float('nan')", "spread overall is nan"),
-        ('"higher"', '"up"', '''better must be "lower", "higher" or None, not 'up\''''),
+        ('"higher"', '"up"', "MetricSpec.better"),
         ('("overall",)', '("tail",)', "columns may be overall, majority, medium, minority, not 'tail'"),
         ('"spread"', '"KID"', "two metrics are named 'KID'"),
         ("import torch", "import tourch", "cannot be imported: ModuleNotFoundError"),
@@ -97,12 +118,10 @@ def test_the_table_is_read_without_torch() -> None:
 
 def test_the_table_says_what_the_classes_say() -> None:
     for name, info in metric_table().items():
-        metric = load_metric(name)
-        for attribute in ("name", "better", "decimals", "columns", "of_features", "version"):
-            assert getattr(info, attribute) == getattr(metric, attribute), (name, attribute)
-        assert info.built_in
-    assert plugin_metrics() == {}
-    for info in shown().values():
+        for attribute, value in vars(info).items():
+            assert getattr(load_metric(name), attribute) == value, (name, attribute)
+    assert plugin_metrics() == ()
+    for info in shown():
         assert info.better
         assert set(info.columns) <= set(SCOPES)
 
@@ -111,4 +130,4 @@ def test_names_are_those_of_the_literature_in_inceptions_features_alone() -> Non
     assert [metric_name(name, "inception") for name in ("FD", "IS", "recall")] == ["FID", "IS", "recall"]
     assert metric_name("FD", "efflite0@96") == "FD-efflite0@96"
     assert metric_name("duplicates", "efflite0@96") == metric_name("duplicates", "inception") == "duplicates"
-    assert metric_table()["FD"].title("inception") == "FID ↓"
+    assert metric_title("FD", "inception") == "FID ↓"

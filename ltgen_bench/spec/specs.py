@@ -131,6 +131,18 @@ class ExternalSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class MetricSpec:
+    """A metric: its version, and how tables show it (see `scoring.metric.Metric`)."""
+
+    name: str
+    version: int
+    better: Literal["lower", "higher"] | None
+    decimals: int
+    columns: tuple[str, ...]
+    of_features: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class ScoreSpec:
     """How images are scored. Together with their identity this identifies a score."""
 
@@ -139,12 +151,14 @@ class ScoreSpec:
     reference_sha256: str  # of the real images
     groups: Mapping[str, list[int]]
     score_version: int
-    # Name and version of each metric from outside the package; in the hash where there are any.
-    metrics: Mapping[str, int] = dataclasses.field(default_factory=dict, kw_only=True)
+    metrics: tuple[MetricSpec, ...] = dataclasses.field(default=(), kw_only=True)  # from outside the package, by name
 
     @functools.cached_property
     def eval_id(self) -> str:
-        return digest({k: v for k, v in to_json(canonical(self)).items() if k != "metrics" or v})
+        plain = to_json(canonical(self))
+        if versions := [(m["name"], m["version"]) for m in plain.pop("metrics")]:
+            plain["metrics"] = versions
+        return digest(plain)
 
 
 @dataclasses.dataclass(frozen=True)
