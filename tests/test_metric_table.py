@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from ltgen_bench.errors import UsageError
+from ltgen_bench.scoring.feature_sets import Figures
 from ltgen_bench.scoring.metric_table import (
     SCOPES,
     load_metric,
@@ -19,11 +24,12 @@ from ltgen_bench.scoring.metric_table import (
     plugin_metrics,
     shown,
 )
+from ltgen_bench.scoring.scorer import checked
 from ltgen_bench.spec.serialise import from_json
 from ltgen_bench.spec.specs import MetricSpec
 
 SPREAD = '''
-import torch
+import math
 
 from ltgen_bench.scoring.metric import Metric
 
@@ -65,6 +71,8 @@ found["shown"] = [m.name for m in shown(spec.metrics)]
 print(json.dumps(found | {"same id": spec.eval_id == plain.eval_id}))
 """
 
+CHECK = "from ltgen_bench.scoring.metric_table import plugin_metrics; plugin_metrics()"
+
 
 def in_folder(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     """Run a program that finds the plugins of a folder."""
@@ -91,24 +99,47 @@ def test_a_metric_in_a_file_outside_the_package_is_in_records_tables_and_identit
     assert (metric_name(spec, "rows"), metric_title(spec, "rows")) == ("spread-rows", "spread-rows ↑")
 
 
+def test_a_metric_of_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    (tmp_path / "spreads.py").write_text(SPREAD)
+    installed = tmp_path / "spreads-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: spreads\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[ltgen_bench.metrics]\nspread = spreads:Spread\n")
+    found = json.loads(in_folder(tmp_path, SCORE).stdout)
+    assert found["scores"]["overall"]["value"] == pytest.approx(1, abs=0.2)
+    assert (found["plugins"][0]["version"], found["plugins"][0]["columns"]) == (3, ["overall"])
+    (tmp_path / "spreads.py").unlink()
+    assert "metric 'spread' (package spreads) cannot be imported" in in_folder(tmp_path, CHECK).stderr
+    reading = in_folder(tmp_path, "from ltgen_bench.scoring.metric_table import shown; print(len(shown()))")
+    assert reading.stdout == "4\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("images.generated.features.std() / images.real.features.std()", "float('nan')", "spread overall is nan"),
         ('"higher"', '"up"', "MetricSpec.better"),
         ('("overall",)', '("tail",)', "columns may be overall, majority, medium, minority, not 'tail'"),
         ('"spread"', '"KID"', "two metrics are named 'KID'"),
-        ("import torch", "import tourch", "cannot be imported: ModuleNotFoundError"),
+        ("import math", "import maths", "cannot be imported: ModuleNotFoundError"),
         ("(Metric)", "", "is no subclass of ltgen_bench.scoring.metric.Metric"),
     ],
 )  # fmt: skip
 def test_a_metric_that_cannot_be_used_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "spread.py").write_text(SPREAD.replace(old, new))
-    result = in_folder(tmp_path, SCORE.replace("scores = ", "plugin_metrics()\nscores = "))
+    result = in_folder(tmp_path, CHECK)
     assert result.returncode == 1
     assert message in result.stderr.splitlines()[-1]
     assert "UsageError" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, [1.0], "1.0"])
+def test_a_figure_that_no_record_may_hold_is_refused(value: Any) -> None:
+    good: Figures = {"value": np.float32(0.5), "n_gen": np.int64(3), "flag": "n<d"}  # type: ignore[dict-item]
+    plain = checked("spread", {"overall": good})["overall"]
+    assert json.loads(json.dumps(plain)) == {"value": 0.5, "n_gen": 3, "flag": "n<d"}
+    with pytest.raises(UsageError, match="spread"):
+        checked("spread", {"overall": good, "majority": {"value": value}})
 
 
 def test_the_table_is_read_without_torch() -> None:

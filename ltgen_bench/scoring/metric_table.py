@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -99,7 +100,9 @@ def _built_in(name: str) -> bool:
 def _spec(entry: Entry) -> MetricSpec:
     values: Mapping[str, Any] = entry.constants
     if ":" in entry.module:  # of an installed package: its file is not known before it is imported
-        values = {name: getattr(_REGISTRY.import_entry(entry), name, None) for name in _SHOWN}
+        with contextlib.suppress(UsageError):  # for who plans with it, not for who reads a table
+            kind = _REGISTRY.import_entry(entry)
+            values = {name: getattr(kind, name) for name in _SHOWN if hasattr(kind, name)}
     return MetricSpec(entry.name, **{name: values.get(name, getattr(Metric, name)) for name in _SHOWN})
 
 
