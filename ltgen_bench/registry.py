@@ -11,6 +11,8 @@ import contextlib
 import importlib
 import importlib.metadata
 import inspect
+import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
+from ltgen_bench._plugin_path import shadowed
 from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -54,17 +57,20 @@ class Registry(Generic[Plugin]):
         """All plugins, by name. Raises UsageError when two have the same name, naming both."""
         found: dict[str, Entry] = {}
         for entry in (*self._in_folders(), *self._installed()):
-            if entry.name in found:
-                first = found[entry.name].origin
-                raise UsageError(f"two {self.kind}s are named {entry.name!r}: {first} and {entry.origin}; rename one")
-            found[entry.name] = entry
+            name = _normal(entry.name)
+            if name in found:
+                if os.path.dirname(entry.origin) in shadowed:
+                    continue
+                first = found[name].origin
+                raise UsageError(f"two {self.kind}s are named {name!r}: {first} and {entry.origin}; rename one")
+            found[name] = entry
         return dict(sorted(found.items()))
 
     def load(self, name: str, where: str = "") -> type[Plugin]:
         """Import a plugin's class. Raises UsageError for an unknown name or a file that cannot be imported."""
-        entries = self.entries()
+        entries, name = self.entries(), _normal(name)
         if name not in entries:
-            raise unknown(self.kind, name, entries, where)
+            raise UsageError(f"{unknown(self.kind, name, entries, where)}. Searched: {self._searched()}")
         return self.import_entry(entries[name])
 
     def import_entry(self, entry: Entry) -> type[Plugin]:
@@ -74,25 +80,30 @@ class Registry(Generic[Plugin]):
         try:
             module = importlib.import_module(module_name)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
             raise UsageError(f"{self.kind} {name!r} ({entry.origin}) cannot be imported: {reason}") from error
         candidates = [getattr(module, attribute, None)] if attribute else list(vars(module).values())
         for candidate in candidates:
-            if inspect.isclass(candidate) and vars(candidate).get("name") == name:
+            if inspect.isclass(candidate) and _normal(str(vars(candidate).get("name"))) == name:
+                if name != entry.name:  # it becomes part of results and paths
+                    setattr(candidate, "name", name)  # noqa: B010
                 return cast(type[Plugin], candidate)
         raise UsageError(f"{entry.origin} has no class with name = {name!r}")
+
+    def _searched(self) -> str:
+        """Where plugins were looked for: every folder but the empty one of a package that runs from a checkout."""
+        folders = [Path(folder) for folder in dict.fromkeys(self.package_path)]
+        there = [f for f in folders if any(f.glob("[!_.]*.py")) or not (f / "__init__.py").exists()]
+        return ", ".join([*(f"{f}{'' if f.is_dir() else ' (not there)'}" for f in there), "installed packages"])
 
     def _in_folders(self) -> Iterator[Entry]:
         stems: dict[str, Path] = {}
         for folder in dict.fromkeys(self.package_path):
             for path in sorted(Path(folder).glob("[!_.]*.py")):  # .* are editors' files
                 if path.stem in stems:
-                    if path.read_bytes() == stems[path.stem].read_bytes():
-                        continue  # a checkout and what was installed from it
-                    raise UsageError(
-                        f"two {self.kind} files share a name: {stems[path.stem]} and {path}; rename one, "
-                        "or install the checkout again"
-                    )
+                    if folder in shadowed:
+                        continue
+                    raise UsageError(f"two {self.kind} files share a name: {stems[path.stem]} and {path}; rename one")
                 stems[path.stem] = path
                 for name, summary, constants in _named_classes(path):
                     yield Entry(name, summary, str(path), f"{self.package}.{path.stem}", constants)
@@ -101,6 +112,11 @@ class Registry(Generic[Plugin]):
         for point in importlib.metadata.entry_points(group=self.group):
             package = f"package {point.dist.name}" if point.dist else f"entry point {point.value}"
             yield Entry(point.name, "", package, point.value)
+
+
+def _normal(name: str) -> str:
+    """A name as it is compared: an accent may be spelt in two ways, as an editor or a keyboard likes it."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _named_classes(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -137,3 +153,18 @@ def methods() -> Registry[object]:
 
 def datasets() -> Registry[Dataset]:
     return Registry("dataset", ltgen_bench.datasets.__path__)
+
+
+def dataset(name: str, where: str = "") -> tuple[type[Dataset], str | None]:
+    """The class of a dataset as results call it, and what follows its own name: NAME of `imagefolder-NAME`, or None.
+
+    Raises UsageError for an unknown one.
+    """
+    found = datasets()
+    own, _, data_name = name.partition("-")
+    while data_name and name not in (entries := found.entries()):
+        if own in entries and (kind := found.load(own)).takes_data:
+            return kind, data_name
+        more, _, data_name = data_name.partition("-")
+        own = f"{own}-{more}"
+    return found.load(name, where), None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import numpy as np
 import pytest
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.text import score_text
+from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.feature_sets import Figures
 from ltgen_bench.scoring.metric_table import (
     SCOPES,
@@ -67,7 +72,7 @@ spec = ScoreSpec("rows", "0" * 64, "0" * 64, {}, 1, metrics=plugin_metrics())
 plain = ScoreSpec("rows", "0" * 64, "0" * 64, {}, 1)
 assert from_json(ScoreSpec, json.loads(json.dumps(to_json(spec)))).eval_id == spec.eval_id
 found = {"scores": scores.get("spread-rows"), "plugins": to_json(spec)["metrics"]}
-found["shown"] = [m.name for m in shown(spec.metrics)]
+found["shown"] = list(shown(spec.metrics))
 print(json.dumps(found | {"same id": spec.eval_id == plain.eval_id}))
 """
 
@@ -95,7 +100,7 @@ def test_a_metric_in_a_file_outside_the_package_is_in_records_tables_and_identit
     assert not found["same id"]
     # Where it is not installed, its record still says how to show it, and tables are the same.
     spec = from_json(MetricSpec, spread)
-    assert [m.name for m in shown([spec])] == [*(m.name for m in shown()), "spread"]
+    assert list(shown([spec])) == [*shown(), "spread"]
     assert (metric_name(spec, "rows"), metric_title(spec, "rows")) == ("spread-rows", "spread-rows ↑")
 
 
@@ -133,6 +138,21 @@ def test_a_metric_that_cannot_be_used_is_named(tmp_path: Path, old: str, new: st
     assert "UsageError" in result.stderr.splitlines()[-1]
 
 
+def test_tables_show_a_metric_that_is_in_the_records_and_not_installed(make_record: Callable[..., Record]) -> None:
+    record = make_record()
+    plain = build([record])["digitslt"]
+    spread = MetricSpec("spread", 3, "higher", 1, ("overall",), True)
+    scores = {**record.scores, "spread-efflite0@96": {"overall": {"value": 0.75, "n_real": 9, "n_gen": 9}}}
+    brought = dataclasses.replace(record, eval=dataclasses.replace(record.eval, metrics=(spread,)), scores=scores)
+    page = build([brought])["digitslt"]
+    assert "spread-efflite0@96 overall ↑" in page
+    assert "0.8" in page
+    assert "spread" not in plain
+    assert "spread ↑" in score_text(brought)
+    shown_otherwise = dataclasses.replace(brought.eval, metrics=(dataclasses.replace(spread, decimals=3),))
+    assert shown_otherwise.eval_id == brought.eval_id != record.eval_id
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, [1.0], "1.0"])
 def test_a_figure_that_no_record_may_hold_is_refused(value: Any) -> None:
     good: Figures = {"value": np.float32(0.5), "n_gen": np.int64(3), "flag": "n<d"}  # type: ignore[dict-item]
@@ -152,7 +172,7 @@ def test_the_table_says_what_the_classes_say() -> None:
         for attribute, value in vars(info).items():
             assert getattr(load_metric(name), attribute) == value, (name, attribute)
     assert plugin_metrics() == ()
-    for info in shown():
+    for info in shown().values():
         assert info.better
         assert set(info.columns) <= set(SCOPES)
 

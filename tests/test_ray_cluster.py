@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 import ltgen_bench
 import ltgen_bench.methods
+from ltgen_bench.cli.work import pick_launcher
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import launcher, process
 from ltgen_bench.launch.launcher import Resources, stages
@@ -42,32 +44,13 @@ OPTIONS += ["--features", "efflite0@32", "--device", "cpu", "--checkpoint-every"
 SEEDS = (0, 1)
 WEIGHTS = "model/diffusion_pytorch_model.safetensors"
 
-SLOW = '''
-import time
-from pathlib import Path
-
-from ltgen_bench.training.method import Method
-
-
-class Slow(Method):
-    """Two fifths of a second per step, from step 10 on, while the file `slowly` lies beside this one."""
-
-    name = "slow"
-
-    def losses(self, step, task):
-        until = time.monotonic() + 0.4
-        while step.index >= 10 and Path(__file__).with_name("slowly").exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        return {}
-'''
-
 
 @pytest.fixture(scope="module", autouse=True)
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a slow method, known to this process and those that it starts."""
     folder = tmp_path_factory.mktemp("plugins") / "methods"
     folder.mkdir()
-    (folder / "slow.py").write_text(SLOW)
+    shutil.copy(Path(__file__).parent / "programs" / "methods" / "slow.py", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ltgen_bench.methods, "__path__", [*ltgen_bench.methods.__path__, str(folder)])
         patch.setenv("RAY_AUTH_MODE", "disabled")
@@ -178,7 +161,7 @@ def gpus_of(job: Job) -> list[str]:
 
 
 def processes(word: str) -> list[int]:
-    """Processes, not those dead and unburied, with this word in their command line."""
+    """Processes, not zombies, with this word in their command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -218,6 +201,43 @@ def test_a_wrong_address_is_one_sentence(tmp_path: Path) -> None:
     assert got[0] == 2
     assert f"error: --address {address}: no Ray cluster answers there" in got[1]
     assert "Traceback" not in got[1]
+
+
+@pytest.mark.xdist_group("run")
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://127.0.0.1:8265", "write HOST:PORT of the cluster's head, as in 10.0.0.1:6379, or auto"),
+        ("127.0.0.1:1", "no Ray cluster answers there ("),
+    ],
+)
+def test_an_address_of_the_environment_is_called_by_its_name(
+    address: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    options = (None, None, None, None, None, "cpu")
+    assert not isinstance(pick_launcher(*options, jobs=1), Cluster)  # a single run needs no Ray
+    chosen = pick_launcher(*options, jobs=2)
+    assert isinstance(chosen, Cluster)
+    with pytest.raises(UsageError, match=re.escape(f"RAY_ADDRESS {address}: {reason}")) as error:
+        chosen.__enter__()
+    assert str(error.value).endswith("; without RAY_ADDRESS, Ray is started here")
+    assert pick_launcher(None, "10.0.0.1:6379", *options[2:], jobs=1).address == "10.0.0.1:6379"  # type: ignore[attr-defined]
+
+
+@pytest.mark.xdist_group("run")
+def test_a_temporary_folder_too_deep_for_rays_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ltgen_bench.launch.ray_connection import _short_folder
+
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/tmp/of/a/few")
+    assert _short_folder() is None
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: f"/{'x' * 40}")
+    assert _short_folder() == f"/tmp/ray-{os.getuid()}"
+    monkeypatch.setenv("RAY_TMPDIR", f"/{'y' * 40}")
+    with pytest.raises(UsageError, match=r"set RAY_TMPDIR to a folder with a path of at most 39 bytes, or use --launc"):
+        _short_folder()
+    monkeypatch.setenv("RAY_TMPDIR", "/short")
+    assert _short_folder() is None
 
 
 @pytest.mark.xdist_group("run")

@@ -1,14 +1,12 @@
-"""Run folders: states, locks, files that are whole or not there, and results that cannot be trusted."""
+"""Run folders: states, files that are whole or not there, and results that cannot be trusted."""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.pages import build, figures, pull_text, score_text
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder, find_run, run_folders
 from ltgen_bench.spec.specs import SamplingSpec
@@ -36,29 +35,6 @@ def run_folder(tmp_path: Path, record: Record) -> RunFolder:
     made = RunFolder.of(tmp_path, record.run)
     made.create(record.run)
     return made
-
-
-def write_lock(path: Path, *, pid: int, host: str = "", age: float = 0.0) -> None:
-    path.write_text(json.dumps({"host": host or socket.gethostname(), "pid": pid, "token": "theirs"}))
-    os.utime(path, (time.time() - age,) * 2)
-
-
-def dead_pid() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    return process.pid
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_dead_process_that_nobody_has_buried_holds_nothing(run_folder: RunFolder) -> None:
-    zombie = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
-    write_lock(run_folder.lock, pid=zombie.pid)
-    with lock.hold(run_folder.lock):
-        owner = lock.owner(run_folder.lock)
-        assert owner is not None
-        assert owner.pid == os.getpid()
-    zombie.wait()
 
 
 # States
@@ -84,7 +60,10 @@ def test_a_run_goes_from_waiting_to_done(run_folder: RunFolder, record: Record) 
 
 def test_a_dead_worker_leaves_a_stopped_run(run_folder: RunFolder) -> None:
     (run_folder.path / "checkpoint.pt").touch()
-    write_lock(run_folder.lock, pid=dead_pid())
+    with subprocess.Popen([sys.executable, "-c", ""]) as worker:
+        pass
+    theirs = {"host": socket.gethostname(), "pid": worker.pid, "token": "theirs"}
+    run_folder.lock.write_text(json.dumps(theirs))
     assert run_folder.state() == "stopped"
 
 
@@ -161,89 +140,6 @@ def test_runs_are_found_by_the_start_of_their_id_or_by_folder(
     shared = next(d for d in digits if digits.count(d) > 1)
     with pytest.raises(UsageError, match=rf"'{shared}' fits \d+ runs: .*; give more of the id"):
         find_run(tmp_path, shared)
-
-
-# Locks
-
-
-def test_a_held_lock_refuses_a_second_holder_and_is_released(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with lock.hold(path):
-        with pytest.raises(lock.Held, match=f"process {os.getpid()} on {socket.gethostname()}"), lock.hold(path):
-            pass
-        assert path.exists()
-    assert not path.exists()
-    with pytest.raises(KeyError), lock.hold(path):
-        raise KeyError
-    assert not path.exists()
-
-
-@pytest.mark.parametrize(
-    ("theirs", "taken"),
-    [
-        ({"pid": os.getppid()}, False),
-        ({"pid": 1, "host": "another-machine"}, False),
-        ({"pid": 0}, False),  # dead: set in the test
-        ({"pid": os.getppid(), "age": lock.STALE + 1}, True),
-        ({"pid": 1, "host": "another-machine", "age": lock.STALE + 1}, True),
-    ],
-)
-def test_only_the_lock_of_a_dead_owner_is_taken_over(tmp_path: Path, theirs: dict[str, Any], taken: bool) -> None:
-    path = tmp_path / "lock"
-    if theirs["pid"] == 0:
-        theirs, taken = {"pid": dead_pid()}, True
-    write_lock(path, **theirs)
-    if taken:
-        with lock.hold(path):
-            assert json.loads(path.read_text())["pid"] == os.getpid()
-        assert list(tmp_path.iterdir()) == []
-    else:
-        with pytest.raises(lock.Held), lock.hold(path):
-            pass
-        assert json.loads(path.read_text())["token"] == "theirs"
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 5}'])
-def test_a_damaged_lock_counts_until_it_is_old(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "lock"
-    path.write_text(content)
-    with pytest.raises(lock.Held, match="on an unknown host"), lock.hold(path):
-        pass
-    os.utime(path, (time.time() - lock.STALE - 1,) * 2)
-    with lock.hold(path):
-        pass
-
-
-def test_the_heart_beats_while_the_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, beaten = tmp_path / "lock", threading.Event()
-    monkeypatch.setattr(lock, "HEARTBEAT", 0.001)
-    monkeypatch.setattr("ltgen_bench.storage.lock.os.utime", lambda path: beaten.set())
-    with lock.hold(path):
-        assert beaten.wait(60)
-
-
-def test_of_many_that_see_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    write_lock(path, pid=dead_pid())
-    start, everyone_tried = threading.Barrier(8), threading.Barrier(8)
-    holders = []
-
-    def contend() -> None:
-        start.wait(60)
-        try:
-            with lock.hold(path):
-                holders.append(1)
-                everyone_tried.wait(60)
-        except lock.Held:
-            everyone_tried.wait(60)
-
-    threads = [threading.Thread(target=contend) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert holders == [1]
-    assert list(tmp_path.iterdir()) == []
 
 
 # Files
@@ -335,6 +231,33 @@ FD = ("scores", "FD-efflite0@96")
         ((*FD, "overall", "se"), float("inf"), r"is not valid JSON: Infinity is not a JSON number"),
         ((*FD, "minority"), 5, r"FD-efflite0@96 of minority has no value"),
         (FD, 5, r"FD-efflite0@96 holds no groups"),
+        ((*FD, "overall", "value"), True, r"FD-efflite0@96 of overall has no value"),
+        ((*FD, "overall", "value"), "5", r"FD-efflite0@96 of overall has no value"),
+        ((*FD, "overall", "value"), 10**400, r"value of FD-efflite0@96 overall is not finite"),
+        ((*FD, "overall", "n_gen"), None, r"n_gen of FD-efflite0@96 overall must be a whole number, not None"),
+        ((*FD, "overall", "n_gen"), "100", r"n_gen of FD-efflite0@96 overall must be a whole number, not '100'"),
+        ((*FD, "overall", "n_real"), 0.5, r"n_real of FD-efflite0@96 overall must be a whole number, not 0\.5"),
+        ((*FD, "overall", "flag"), {"{": 1}, r"flag of FD-efflite0@96 overall must be text, not {'{': 1}"),
+        (
+            ("scores", "memorised-efflite0@96"),
+            {"overall": {"value": 0.5, "flag": "memorised"}},
+            r"unseen of memorised-efflite0@96 overall is missing",
+        ),
+        (
+            ("scores", "class-pull-efflite0@96"),
+            {"0": {"value": 0.5, "within_group": 0.5}},
+            r"class of class-pull-efflite0@96 0 is missing",
+        ),
+        (
+            ("scores", "class-pull-efflite0@96"),
+            {"cat": {"value": 0.5, "within_group": 0.5, "class": "cat"}},
+            r"class-pull-efflite0@96 is of classes by number, not of 'cat'",
+        ),
+        (("training", "alarm_steps"), {"grad": "often"}, r"alarm_steps in training must be of another type, not"),
+        (("training", "seconds"), 10**400, r"seconds in training is not finite"),
+        (("provenance", "code"), 5, r"code in provenance must be of another type, not 5"),
+        (("provenance", "dirty"), "no", r"dirty in provenance must be true or false, not 'no'"),
+        (("deviations",), {"cm": 5}, r"deviations must be texts"),
     ],
 )
 def test_a_damaged_record_is_refused_with_the_reason(
@@ -345,6 +268,67 @@ def test_a_damaged_record_is_refused_with_the_reason(
     path.write_text(damage(json.loads(path.read_text()), *keys, to=to))
     with pytest.raises(BadRecord, match=rf"{path}.*{reason}"):
         Record.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data": {"class_counts": ()}}, "the dataset has no classes"),
+        ({"data": {"name": "../digitslt"}}, "'../digitslt' is no name of a method or dataset"),
+        ({"method": "cm\n"}, r"'cm\\n' is no name of a method or dataset"),
+    ],
+)
+def test_a_record_whose_ids_are_right_may_be_refused_too(
+    tmp_path: Path, make_record: MakeRecord, changes: dict[str, Any], reason: str
+) -> None:
+    path = tmp_path / "result.json"
+    make_record(**changes).write(path)
+    with pytest.raises(BadRecord, match=rf"{path}: {reason}"):
+        Record.read(path)
+
+
+def test_parameters_that_are_called_changed_must_be_there(tmp_path: Path, make_record: MakeRecord) -> None:
+    path = tmp_path / "result.json"
+    record = make_record(params={"w": 1.0})
+    record.write(path)
+    value = json.loads(path.read_text())
+    value["run"]["methods"][0]["changed"] = ["w", "v"]  # not in the ids
+    path.write_text(json.dumps(value))
+    with pytest.raises(BadRecord, match="ddpm has no parameter 'v'"):
+        Record.read(path)
+
+
+def test_one_odd_record_takes_no_page_down(tmp_path: Path, make_record: MakeRecord) -> None:
+    """Whatever single value in it is another: it is read and shown, or left out by name."""
+    folder = tmp_path / "results" / "digitslt" / "ddpm"
+    folder.mkdir(parents=True)
+    make_record("cb").write(folder / "whole.json")
+    odd = folder / "odd.json"
+    make_record(flag="n<d", memorised="minority", params={"w": 1.0}).write(odd)
+    whole = json.loads(odd.read_text())
+
+    def places(value: Any, *keys: Any) -> list[tuple[Any, ...]]:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return [keys, *(place for key, item in inner for place in places(item, *keys, key))]
+
+    for keys in places(whole)[1:]:
+        for to in (None, "100", 10**400, []):
+            text = damage(json.loads(json.dumps(whole)), *keys, to=to)
+            for _ in range(4):  # its ids are made right, as if somebody had written it so
+                odd.write_text(text)
+                records, problems = read_records(tmp_path, "**/*.json")
+                assert len(records) + len(problems) == 2
+                assert not any(problem.startswith(str(folder / "whole")) for problem in problems)
+                if not (wrong := re.search(r": (\w+_id) is .*, but its contents give '(\w+)'", "".join(problems))):
+                    break
+                text = json.dumps(json.loads(text) | {wrong[1]: wrong[2]})
+            else:
+                raise AssertionError(problems)
+            assert build(records)["digitslt"]
+            figures(records)
+            for record in records:
+                assert score_text(record)
+                assert pull_text(record) == ""
 
 
 def test_figures_beyond_all_floats_are_refused(tmp_path: Path, record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -26,7 +27,10 @@ def pick_launcher(
     device: str,
     jobs: int,
 ) -> AbstractContextManager[Launcher]:
-    """What does the jobs, as the options say; see their help for the defaults."""
+    """What does the jobs, as the options say; see their help for the defaults.
+
+    RAY_ADDRESS says which Ray to use where Ray is used; a single run needs none.
+    """
     from ltgen_bench.device import pick_device
     from ltgen_bench.launch.launcher import Resources, local
 
@@ -40,7 +44,10 @@ def pick_launcher(
         return nullcontext(local(Resources(gpus, cpus)))
     from ltgen_bench.launch.ray_cluster import Cluster
 
-    return Cluster(Resources(gpus, cpus or (2 if gpus else 1)), address, max_parallel)
+    resources = Resources(gpus, cpus if cpus is not None else 2 if gpus else 1)
+    if address is None and (address := os.environ.get("RAY_ADDRESS") or None):
+        return Cluster(resources, address, max_parallel, named="RAY_ADDRESS")
+    return Cluster(resources, address, max_parallel)
 
 
 def do_jobs(out: Console, jobs: list[Job], launcher: AbstractContextManager[Launcher]) -> dict[str, int]:

@@ -39,7 +39,8 @@ def save(
     try:
         unet = net.unet.to("cpu", memory_format=torch.contiguous_format)
         unet.save_pretrained(part)
-        scheduler(diffusion, SamplingSpec()).save_pretrained(part)
+        steps = min(SamplingSpec().steps, diffusion.timesteps)
+        scheduler(diffusion, SamplingSpec(steps=steps)).save_pretrained(part)
         if noise_prior is not None:
             mean, std = noise_prior
             prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}
@@ -48,6 +49,7 @@ def save(
             "labels": dict(enumerate(class_names)),
             "null_label": len(class_names),
             "images": "in [-1, 1]; the network predicts the noise",
+            "noise_prior": noise_prior is not None,
             "training": training,
         }
         write_json(part / NOTE, note)
@@ -57,10 +59,11 @@ def save(
 
 
 def load(folder: Path) -> tuple[Denoiser, NoisePrior | None]:
-    """The network, ready to sample, and the method's noise prior."""
+    """The network, ready to sample, and the method's noise prior. Many kinds of errors when damaged."""
     unet = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
     prior = folder / "noise_prior.safetensors"
-    noise_prior = NoisePrior(**load_file(prior)) if prior.exists() else None
+    expected = read_json(folder / NOTE).get("noise_prior", prior.exists())
+    noise_prior = NoisePrior(**load_file(prior)) if expected else None
     return Denoiser(unet).eval(), noise_prior
 
 

@@ -1,4 +1,5 @@
-"""Many runs at once through Ray, on this machine or a cluster. The only module that knows Ray.
+"""Many runs at once through Ray, on this machine or a cluster. With
+`ray_connection` the only module that knows Ray.
 
 A Ray task does one stage of one run: it supervises a worker process that knows nothing of Ray and owns its GPU, its
 log and its checkpoints. Ray places the tasks and does those of a lost worker or machine again, elsewhere; the run
@@ -8,23 +9,20 @@ bad, is not done again.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
-import socket
-import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
-from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages
+from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages, task
+from ltgen_bench.launch.ray_connection import connect
 from ltgen_bench.runs.job import Job
 
 RETRIES = 3
@@ -39,39 +37,22 @@ POLL = 0.5
 class Cluster:
     """A connection to Ray, as a launcher of jobs. Use it in a `with` block.
 
-    address: of a running cluster, or None for one on this machine that lives as long as the block. Raises UsageError
-    when there is no such cluster, or when it can never give a run what it asks for: Ray would wait for ever.
+    address: of a running cluster, or None for one on this machine that lives as long as the block; named: by which
+    option or variable. Raises UsageError when there is no such cluster, or when it can never give a run what it asks
+    for: Ray would wait for ever.
     """
 
     resources: Resources
     address: str | None = None
     max_parallel: int | None = None
+    named: str = "--address"
     slots: int = field(init=False)  # stages that can go on at once
     _ray: Any = field(init=False, repr=False)
     _task: Any = field(init=False, repr=False)
 
     def __enter__(self) -> Cluster:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray starts its workers at niceness 15, and training would inherit it: anything else here would starve it.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        import ray  # a second, and not needed for one run
-
-        self._ray, self._task = ray, ray.remote(_supervisor())
-        with _own_signals():  # Ray installs a SIGTERM handler of its own
-            if self.address is None:
-                # Not None: that would join the Ray of another command here, which ends when that command does.
-                ray.init("local", log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-            else:
-                _knock(self.address)
-                try:
-                    ray.init(self.address, log_to_driver=False, logging_level="ERROR")
-                except (ConnectionError, ValueError, RuntimeError) as error:
-                    first = str(error).strip().partition("\n")[0]
-                    raise UsageError(
-                        f"--address {self.address}: something answers there, but this Ray may not join ({first}); "
-                        "does it want a token (RAY_AUTH_MODE=token, and its ~/.ray/auth_token here), or is it another "
-                        "version of Ray, or no Ray at all?"
-                    ) from None
+        ray = self._ray = connect(self.address, self.named)
+        self._task = ray.remote(_supervisor())
         try:
             self.slots = self._count_slots()
         except UsageError:
@@ -86,7 +67,7 @@ class Cluster:
         return _Driver(self, show).drive(jobs)
 
     def submit(self, job: Job, driver: str) -> Any:
-        """Give a stage to Ray: a reference to the worker's exit code."""
+        """Give a stage to Ray: a reference to the worker's end."""
         needs = self.resources.of(job.stage)
         options = {
             "num_gpus": needs.gpus,
@@ -95,9 +76,7 @@ class Cluster:
             "retry_exceptions": False,
             "name": f"{job.title} {job.stage.name}",
         }
-        return self._task.options(**options).remote(
-            json.dumps(job.to_json()), job.folder, str(job.lock), driver, needs.threads
-        )
+        return self._task.options(**options).remote(**vars(task(job, driver, needs.threads)))
 
     def _count_slots(self) -> int:
         asked = {"GPU": self.resources.gpus, "CPU": self.resources.cpus or 1}
@@ -127,7 +106,7 @@ class _Run:
     left: int = 0  # stages of the present group that have not ended
     since: float = field(default_factory=time.time)
     started: bool = False
-    code: int = process.DONE
+    end: process.Ended = field(default_factory=lambda: process.Ended(process.DONE))
 
 
 class _Driver:
@@ -170,14 +149,14 @@ class _Driver:
 
     def advance(self, run: _Run) -> None:
         """Let the next stages of a run go on, or end it."""
-        if run.code == process.DONE and run.groups:
+        if run.end.code == process.DONE and run.groups:
             group = run.groups.popleft()
             run.left = len(group)
             self.pending.extendleft((run, stage) for stage in reversed(group))
             return
         if not run.started:
             self.show.started(run.job)
-        outcome, reason = explain(run.job.run_folder, run.code)
+        outcome, reason = explain(run.job.run_folder, run.end)
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
         self.show.ended(run.job, outcome, reason)
 
@@ -185,12 +164,13 @@ class _Driver:
         run = self.runs.pop(reference)
         run.left -= 1
         try:
-            code = self.ray.get(reference)
+            end = process.Ended(*self.ray.get(reference))
         except self.ray.exceptions.RayTaskError as error:
             raise error.as_instanceof_cause() from None
         except self.ray.exceptions.RayError:
-            code = -signal.SIGKILL  # lost, more often than RETRIES allows
-        run.code = run.code or code
+            end = process.Ended(-signal.SIGKILL)  # lost, more often than RETRIES allows
+        if run.end.code == process.DONE:
+            run.end = end
         if not run.left:
             self.advance(run)
 
@@ -212,7 +192,7 @@ class _Driver:
             self.ray.wait(references, num_returns=len(references), timeout=process.GRACE + 5)
 
 
-def _supervisor() -> Callable[..., int]:
+def _supervisor() -> Callable[..., tuple[int, str]]:
     """`process.work` for a Ray worker: in the driver's folder, but not with the code that lies there.
 
     Ray puts the driver's folder before all installed packages, so that in a checkout of another state that would be
@@ -221,7 +201,7 @@ def _supervisor() -> Callable[..., int]:
     """
     here, root = os.getcwd(), os.fspath(ROOT)
 
-    def supervise(*arguments: Any) -> int:
+    def supervise(**task: Any) -> tuple[int, str]:
         import os
         import sys
 
@@ -230,33 +210,7 @@ def _supervisor() -> Callable[..., int]:
         sys.path = [path for path in sys.path if path == root or path != here]
         from ltgen_bench.launch import process
 
-        return process.work(*arguments)
+        code, reason = process.work(process.Task(**task))
+        return code, reason
 
     return supervise
-
-
-def _knock(address: str) -> None:
-    """Raises UsageError when nothing listens at HOST:PORT, where Ray itself would try for minutes."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
-        raise UsageError(f"--address {address}: write HOST:PORT of the cluster's head, as in 10.0.0.1:6379, or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from None
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep this process's signal handlers through the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -25,15 +25,24 @@ def training_seconds(job: Job) -> float:
 
 
 def rough_flops(net: NetSpec, size: int) -> float:
-    """About what `network.flops_per_image` counts, which takes three seconds to import the network."""
-    flops = 0
+    """About what `unet.flops_per_image` counts, which takes three seconds to import the network."""
+    return sum(2 * weights * (size >> level) ** 2 for level, weights in enumerate(_weights_of_levels(net)))
+
+
+def rough_parameters(net: NetSpec) -> int:
+    """About how many parameters the network has."""
+    return round(sum(_weights_of_levels(net)))
+
+
+def _weights_of_levels(net: NetSpec) -> list[float]:
+    weights = []
     for level, channels in enumerate(net.channels):
         # Two convolutions in each block; those of the up path, one block longer, take the skip connections too.
         convolutions = 2 * net.layers + 3 * (net.layers + 1)
         if level == len(net.channels) - 1:
             convolutions += 4  # the middle
-        flops += convolutions * 2 * 9 * channels**2 * (size >> level) ** 2
-    return 1.35 * flops  # with all the rest
+        weights.append(1.35 * convolutions * 9 * channels**2)  # with all the rest
+    return weights
 
 
 @functools.cache

@@ -38,10 +38,10 @@ def metric_table() -> dict[str, MetricSpec]:
     return {name: found[name] for name in (*first, *sorted(found.keys() - set(first)))}
 
 
-def shown(metrics: Iterable[MetricSpec] = ()) -> list[MetricSpec]:
+def shown(metrics: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
     """Those that tables have columns for: of the built-in ones, and of `metrics`, which a record brings with it."""
     built_in = (spec for name, spec in metric_table().items() if _built_in(name))
-    return [spec for spec in (*built_in, *metrics) if spec.columns]
+    return {spec.name: spec for spec in (*built_in, *metrics) if spec.columns}
 
 
 def metric_name(metric: str | MetricSpec, features: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ltgen_bench.errors import RunFailed
+from ltgen_bench.storage import lock
 from ltgen_bench.training.method import Step
 from ltgen_bench.training.trainer import Trainer
 
@@ -124,6 +125,7 @@ class Log:
                 line[name] = _mean(numbers)
         if not self.trainer.team.leads:
             return
+        lock.check(self.path)
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -141,6 +143,7 @@ class Log:
         if self.path.exists() and self.trainer.team.leads:
             lines = self.path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= self.trainer.step]
+            lock.check(self.path)
             self.path.write_text("".join(f"{line}\n" for line in kept))
 
 

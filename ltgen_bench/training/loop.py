@@ -15,6 +15,8 @@ from ltgen_bench.device import peak_flops
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
+from ltgen_bench.errors import UsageError
+from ltgen_bench.source_code import edited, fingerprint, refusal
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import Team
@@ -64,21 +66,25 @@ def train(
 
     progress(step, steps, loss, images per second) is called once per step. When `stop()` turns true the state is saved
     and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
-    them takes 1 % of the time. Raises RunFailed when the loss is not finite.
+    them takes 1 % of the time. Raises RunFailed when the loss is not finite, and UsageError when the checkpoint was
+    written by other code of a method.
     """
+    code = {f"method {m.name}": fingerprint(type(m)) for m in stack.methods}
     trainer = Trainer(spec, data, stack, device, team=team, compiled=compiled)
     log = Log(folder / "train.jsonl", trainer, say)
     if (saved := checkpoint.load(folder, spec.run_id, say)) is not None:
         trainer.restore(saved)
         log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
         say(f"resuming at step {trainer.step} of {spec.train.steps}")
+        if names := edited(saved.get("code", {}), code):
+            raise UsageError(refusal(names, "the checkpoint was written"))
     log.rewind()
 
     def save() -> float:
         log.flush()
         started = time.perf_counter()
         if trainer.team.leads:
-            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed})
+            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed, "code": code})
         return checkpoint_seconds or max(30.0, 100 * (time.perf_counter() - started))
 
     due = time.perf_counter() + (checkpoint_seconds or 30.0)
