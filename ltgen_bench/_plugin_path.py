@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections.abc import MutableSequence
 from pathlib import Path
 
@@ -48,3 +49,8 @@ def _note(here: Path, installed: list[Path], kind: str) -> None:
             "one; after pip install -e . there is only one",
             file=sys.stderr,
         )
+
+
+def normal(name: str) -> str:
+    """A plugin's name as it is compared: an accent may be spelt in two ways, as an editor or a keyboard likes it."""
+    return unicodedata.normalize("NFC", name)

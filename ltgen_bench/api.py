@@ -123,8 +123,8 @@ def score(
     """
     from ltgen_bench import registry
 
-    kind = registry.datasets().load(dataset, f"score(..., {dataset!r})")
-    data = _data(options).open(kind).load()
+    kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
+    data = _data(options).named(data_name).open(kind).load()
     given = images if isinstance(images, Images) else read(_path(images), data)
     name = options.get("features") or PRESETS[kind.preset].features
     execution = _execution(options)

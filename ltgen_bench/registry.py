@@ -11,8 +11,6 @@ import contextlib
 import importlib
 import importlib.metadata
 import inspect
-import os
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
-from ltgen_bench._plugin_path import shadowed
+from ltgen_bench._plugin_path import normal, shadowed
 from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -38,6 +36,9 @@ class Entry:
     origin: str  # a file, or an installed package
     module: str  # what to import; for an entry point "module:attribute"
     constants: Mapping[str, Any] = field(default_factory=dict)  # that its class sets; none for an entry point
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", normal(self.name))
 
 
 class Registry(Generic[Plugin]):
@@ -57,18 +58,17 @@ class Registry(Generic[Plugin]):
         """All plugins, by name. Raises UsageError when two have the same name, naming both."""
         found: dict[str, Entry] = {}
         for entry in (*self._in_folders(), *self._installed()):
-            name = _normal(entry.name)
-            if name in found:
-                if os.path.dirname(entry.origin) in shadowed:
+            if entry.name in found:
+                if str(Path(entry.origin).parent) in shadowed:
                     continue
-                first = found[name].origin
-                raise UsageError(f"two {self.kind}s are named {name!r}: {first} and {entry.origin}; rename one")
-            found[name] = entry
+                first = found[entry.name].origin
+                raise UsageError(f"two {self.kind}s are named {entry.name!r}: {first} and {entry.origin}; rename one")
+            found[entry.name] = entry
         return dict(sorted(found.items()))
 
     def load(self, name: str, where: str = "") -> type[Plugin]:
         """Import a plugin's class. Raises UsageError for an unknown name or a file that cannot be imported."""
-        entries, name = self.entries(), _normal(name)
+        entries, name = self.entries(), normal(name)
         if name not in entries:
             raise UsageError(f"{unknown(self.kind, name, entries, where)}. Searched: {self._searched()}")
         return self.import_entry(entries[name])
@@ -84,9 +84,8 @@ class Registry(Generic[Plugin]):
             raise UsageError(f"{self.kind} {name!r} ({entry.origin}) cannot be imported: {reason}") from error
         candidates = [getattr(module, attribute, None)] if attribute else list(vars(module).values())
         for candidate in candidates:
-            if inspect.isclass(candidate) and _normal(str(vars(candidate).get("name"))) == name:
-                if name != entry.name:  # it becomes part of results and paths
-                    setattr(candidate, "name", name)  # noqa: B010
+            if inspect.isclass(candidate) and normal(str(vars(candidate).get("name"))) == name:
+                setattr(candidate, "name", name)  # noqa: B010  it becomes part of results and paths
                 return cast(type[Plugin], candidate)
         raise UsageError(f"{entry.origin} has no class with name = {name!r}")
 
@@ -114,11 +113,6 @@ class Registry(Generic[Plugin]):
             yield Entry(point.name, "", package, point.value)
 
 
-def _normal(name: str) -> str:
-    """A name as it is compared: an accent may be spelt in two ways, as an editor or a keyboard likes it."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _named_classes(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(name, first line of the docstring, constants) of the classes in a file that set `name = "..."`.
 
@@ -140,7 +134,7 @@ def _named_classes(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
                     ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
                     | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
                 ):
-                    with contextlib.suppress(ValueError):  # computed
+                    with contextlib.suppress(ValueError, TypeError):  # computed
                         constants[name] = ast.literal_eval(value)
         if isinstance(constants.get("name"), str):
             yield constants["name"], (ast.get_docstring(node) or "").partition("\n")[0], constants

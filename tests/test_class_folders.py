@@ -149,7 +149,7 @@ def test_usual_names_of_splits_are_known_in_any_case(make: Make, train: str, hel
     [
         (animals("predict/"), "predict/ is not used (12 images)"),
         ({f"Unlabeled/{i}.png": png(noise(i)) for i in range(3)}, "Unlabeled/ is not used (3 images)"),
-        ({"test/images/1.png": png(noise(1))}, "test/ has no class folders and is not used (1 images)"),
+        ({"test/images/1.png": png(noise(1))}, "test/ has no class folders and is not used (1 image)"),
         (animals("valid/") | animals("test/"), "valid/ is not used: one set of held-out images is enough (12 images)"),
     ],
 )

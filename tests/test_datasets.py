@@ -65,7 +65,7 @@ def test_preparing_twice_at_once(tmp_path: Path) -> None:
     with preparing(tmp_path / "set"), pytest.raises(UsageError) as error, preparing(tmp_path / "set"):
         pass
     assert f"{tmp_path / 'set'} is being prepared by process {os.getpid()} on " in str(error.value)
-    assert str(error.value).endswith(f"(lock {tmp_path / '.set.lock'}); wait for it")
+    assert str(error.value).endswith("; wait for it")
     assert (tmp_path / "set").is_dir()
 
 
@@ -75,6 +75,47 @@ def test_preparing_after_a_killed_process(tmp_path: Path) -> None:
     with preparing(tmp_path / "set"):
         pass
     assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_preparing_after_a_process_that_was_killed_in_it(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from ltgen_bench.data.prepare import preparing
+with preparing(Path(sys.argv[1])) as part:
+    (part / "half").write_text("x")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    words = [sys.executable, "-c", code, str(tmp_path / "set")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with pytest.raises(UsageError, match="is being prepared"), preparing(tmp_path / "set"):
+            pass
+        process.kill()
+    with preparing(tmp_path / "set") as part:
+        (part / "whole").write_text("x")
+    assert [p.name for p in (tmp_path / "set").iterdir()] == ["whole"]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_preparing_repairs_what_is_there_and_keeps_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("damaged", "mine"):
+        (tmp_path / "set" / name).write_text("x")
+    with preparing(tmp_path / "set") as part:
+        (part / "damaged").write_text("whole")
+    assert {p.name: p.read_text() for p in (tmp_path / "set").iterdir()} == {"damaged": "whole", "mine": "x"}
+
+
+def test_preparing_on_a_full_disk_is_refused_at_once(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match="GB of free disk, and has"),
+        preparing(tmp_path / "s", space=10**18),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_preparing_overwrites_nothing(tmp_path: Path) -> None:

@@ -267,12 +267,15 @@ def test_images_made_elsewhere_are_scored_listed_shown_and_published(
     assert set(record.scores["class-pull-efflite0@32"]) == set("0123456789")
     assert {"memorised-efflite0@32", "accuracy-efflite0@32", "class-KID-efflite0@32"} <= set(record.scores)
 
-    assert cli("list", "runs").out == (f"runs\n{record.run_id}  done  digitslt  my method  made elsewhere\n1 done\n")
+    listed = cli("list", "runs").out
+    distance = record.scores["FD-efflite0@32"]["overall"]["value"]
+    assert listed.startswith(f"runs\n{record.run_id}  done  digitslt  my method  made elsewhere  ")
+    assert listed.endswith(f"  120 images  FD-efflite0@32 {distance:.2f} ⚠\n1 done\n")
     shown = cli("show", "run", record.run_id[:6]).out
     assert "\nclasses whose images pull the distance up most (mean influence, to first order):\noverall" in shown
     assert f"\nworst and best images: {run_folder.path}/{result}.png\n" in shown
     assert "ltgen-bench score --samples PATH --name 'my method' --dataset digitslt --size 8 --imbalance 20.0 " in shown
-    published = cli("publish", record.run_id)
+    published = cli("publish", record.run_id, "--folder", "leaderboards")
     target = Path("leaderboards/results/digitslt/elsewhere") / f"{record.run_id}-{record.eval_id}.json"
     assert (published.code, Record.read(target)) == (0, record)
     assert cli("leaderboard", "--csv", "all.csv").code == 0

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import PurePosixPath
 
 from ltgen_bench.data import splits
-from ltgen_bench.data.file_tree import Tree, is_image, is_unreadable_image
+from ltgen_bench.data.file_tree import Tree, is_image, is_unreadable_image, suffix
 from ltgen_bench.data.names import in_order
 from ltgen_bench.errors import UsageError
 
@@ -43,9 +42,9 @@ def class_folders(tree: Tree) -> ClassFolders:
 class _Layout:
     def __init__(self, tree: Tree) -> None:
         self.path = tree.path
-        self.names: list[Parts] = sorted(PurePosixPath(name).parts for name in tree.files)
+        self.names: list[Parts] = sorted(tuple(name.split("/")) for name in tree.files)
         self.images = [parts for parts in self.names if is_image(parts[-1])]
-        self.folders = sorted(PurePosixPath(name).parts for name in tree.folders)
+        self.folders = sorted(tuple(name.split("/")) for name in tree.folders)
         self.notes: list[str] = []
 
     def read(self) -> ClassFolders:
@@ -95,48 +94,41 @@ class _Layout:
         """The images of each folder in `root`, at any depth."""
         self.check_loose(root)
         images: dict[str, list[str]] = {}
-        others: Counter[str] = Counter()
-        with_files = set()
+        others: dict[str, list[str]] = {}  # suffixes of the files that are no images
         for parts in self.names:
-            if parts[: len(root)] != root:
-                continue
             inside = parts[len(root) :]
-            if len(inside) > 1:
-                with_files.add(inside[0])
+            if parts[: len(root)] != root or len(inside) < 2:
+                continue
             if is_image(parts[-1]):
                 images.setdefault(inside[0], []).append(_text(parts))
-        for parts in self.names:
-            inside = parts[len(root) :]
-            if parts[: len(root)] != root or len(inside) < 2 or is_image(parts[-1]):
-                continue
-            if is_unreadable_image(parts[-1]):
+            elif is_unreadable_image(parts[-1]):
                 raise self.error(
                     f": {_text(parts)} is an image of a format that Pillow does not read; convert it, or remove it"
                 )
-            if inside[0] in images:
-                others[PurePosixPath(parts[-1]).suffix.lower() or "no suffix"] += 1
-        self.check_empty(root, images, with_files)
+            else:
+                others.setdefault(inside[0], []).append(suffix(parts[-1]) or "no suffix")
+        self.check_empty(root, images, others)
         if len(images) < at_least:
             raise self.error(f" needs at least two class folders with images; found: {', '.join(images) or 'none'}")
-        if others:
-            which = "file that is no image is" if others.total() == 1 else "files that are no images are"
-            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(others.items()))
+        if beside := Counter(kind for name in images for kind in others.get(name, ())):
+            which = "file that is no image is" if beside.total() == 1 else "files that are no images are"
+            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(beside.items()))
             where = f" in {_text(root)}/" if root else ""
-            self.notes.append(f"{others.total()} {which} passed over{where}: {kinds}")
+            self.notes.append(f"{beside.total()} {which} passed over{where}: {kinds}")
         return {name: images[name] for name in in_order(images)}
 
     def check_loose(self, root: Parts) -> None:
         if loose := next((parts for parts in self.below(root) if len(parts) == len(root) + 1), None):
             raise self.error(f": {_text(loose)} is an image in no class folder")
 
-    def check_empty(self, root: Parts, images: Iterable[str], with_files: set[str]) -> None:
+    def check_empty(self, root: Parts, images: Iterable[str], others: Iterable[str]) -> None:
         """Without its images a class would be gone, and the ids of those after it others."""
         all_folders = {
             parts[len(root)] for parts in self.folders if len(parts) > len(root) and parts[: len(root)] == root
         }
         for name in in_order(all_folders - set(images)):
             where = f"{_text((*root, name))}/"
-            if name in with_files:
+            if name in others:
                 self.notes.append(f"{where} has no images in it and is no class")
             elif splits.role(name) is None:
                 raise self.error(f": the class folder {where} has no images; put some in, or remove it")
@@ -168,7 +160,8 @@ class _Layout:
         return root
 
     def leave_out(self, folder: Parts, why: str) -> None:
-        self.notes.append(f"{_text(folder)}/ {why} ({len(self.below(folder)):,} images)")
+        count = len(self.below(folder))
+        self.notes.append(f"{_text(folder)}/ {why} ({count:,} image{'s' if count > 1 else ''})")
 
     def below(self, root: Parts) -> list[Parts]:
         return [parts for parts in self.images if parts[: len(root)] == root]
@@ -185,4 +178,4 @@ def _shared(folders: Iterable[Parts]) -> Parts:
 
 
 def _text(parts: Parts) -> str:
-    return str(PurePosixPath(*parts))
+    return "/".join(parts)

@@ -52,8 +52,7 @@ class Tree:
     def image(self, name: str) -> Iterator[Image.Image]:
         """Open one image; what is wrong with it becomes a UsageError that names it."""
         try:
-            formats = sorted(set(suffixes().values()))
-            with Image.open(io.BytesIO(self.files[name]()), formats=formats) as image:
+            with Image.open(io.BytesIO(self.files[name]()), formats=_formats()) as image:
                 if image.mode.startswith(("I", "F")):
                     raise UsageError(f"{self.path}: {name} has more than 8 bits per pixel; convert it to 8")
                 yield image
@@ -71,14 +70,24 @@ def suffixes() -> dict[str, str]:
     return {suffix: kind for suffix, kind in known if kind in Image.OPEN and kind not in NO_PICTURES}
 
 
+@functools.cache
+def _formats() -> list[str]:
+    """Of those images; the commonest first, as they are tried one after another."""
+    return list(dict.fromkeys(["JPEG", "PNG", *suffixes().values()]))
+
+
+def suffix(name: str) -> str:
+    """Of a file, in lower case."""
+    return os.path.splitext(name)[1].lower()
+
+
 def is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in suffixes()
+    return suffix(name) in suffixes()
 
 
 def is_unreadable_image(name: str) -> bool:
     """Whether a name promises an image that Pillow does not read."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix in UNREADABLE and suffix not in suffixes()
+    return suffix(name) in UNREADABLE and not is_image(name)
 
 
 def reason(error: BaseException) -> str:
@@ -182,13 +191,13 @@ def _tree(
         return same
 
     found: dict[str, Callable[[], bytes]] = {}
-    all_folders: set[str] = set()
-    for folder in folders:
-        all_folders |= {add(str(f)) for f in (PurePosixPath(folder), *PurePosixPath(folder).parents) if f.name}
+    all_folders = set(folders)
     for name, read in files:
         found[add(name)] = read  # of two of the very same name in a zip the last counts, as when it is unpacked
-        all_folders |= {add(str(folder)) for folder in PurePosixPath(name).parents if folder.name}
-    return Tree(path, found, frozenset(all_folders), fingerprint)
+        all_folders.add(name.rpartition("/")[0])
+    all_folders |= {str(above) for folder in all_folders for above in PurePosixPath(folder).parents}
+    named = {add(folder) for folder in sorted(all_folders) if folder not in ("", ".")}
+    return Tree(path, found, frozenset(named), fingerprint)
 
 
 def _left_out(name: str) -> bool:

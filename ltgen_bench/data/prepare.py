@@ -39,11 +39,11 @@ def preparing(target: Path, *, space: int = 0) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
         except Held as error:
-            raise UsageError(f"{target} is being prepared by {error} (lock {lock}); wait for it") from error
+            raise UsageError(f"{target} is being prepared by {error}; wait for it") from error
         except OSError as error:
             raise UsageError(f"cannot write in {target.parent}: {error.strerror}; choose another --data-dir") from error
-        check_space(target.parent, space)
         try:
+            check_space(target.parent, space)
             yield part
             if target.exists():
                 for file in part.iterdir():
@@ -57,7 +57,10 @@ def preparing(target: Path, *, space: int = 0) -> Iterator[Path]:
 def check_space(folder: Path, needed: int) -> None:
     """Raises UsageError when `needed` bytes do not fit on the disk of a folder, which may not exist yet."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError:  # some network file systems do not say
+        return
     if needed > free:
         raise UsageError(
             f"{folder} needs {_size(needed)} of free disk, and has {_size(free)}; make room, or name another folder, "

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ltgen_bench import registry
+from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import (
@@ -88,7 +89,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
         check_images(loaded, preset.sample)
         scored = evaluation(loaded, preset, request)
         described = [
-            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), name))
+            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), loaded.spec.name))
             for stack in stacks
         ]
         for (methods, code), seed in itertools.product(described, dict.fromkeys(request.seeds)):
@@ -110,7 +111,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        section, dot, name = key.strip().rpartition(".")
+        section, dot, name = normal(key.strip()).rpartition(".")
         if not (equals and dot and section and name):
             raise UsageError(f"--set {text}: write it as section.name=value, for example --set train.steps=1000")
         if name in found.setdefault(section, {}):
