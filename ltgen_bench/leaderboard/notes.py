@@ -70,7 +70,7 @@ def notes_below(rows: Sequence[Row]) -> list[str]:
     """What the reader of a table of these rows has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
     of = "seeds" if isinstance(records[0].run, RunSpec) else "sets"
-    notes = flag_notes({flag for c in columns() for row in rows for flag in row.flags(c)})
+    notes = flag_notes({flag for c in columns(records[0].eval.metrics) for row in rows for flag in row.flags(c)})
     notes += memorised_notes(rows)
     notes.append(f"mean ± sample standard deviation (n - 1) over {of}.")
     if any(len(row.records) < BOLD_FROM for row in rows):

@@ -98,7 +98,7 @@ class Scoring:
         scores: Scores = {}
         for name in metric_table():
             if found := load_metric(name).figures(self):
-                scores[metric_name(name, self.extractor.id)] = _checked(name, found)
+                scores[metric_name(name, self.extractor.id)] = checked(name, found)
         return scores
 
     def attribution(self) -> Attribution:
@@ -158,7 +158,7 @@ def _mean(classes: list[Figures]) -> Figures:
     return figures
 
 
-def _checked(metric: str, groups: Mapping[str, Figures]) -> dict[str, Figures]:
+def checked(metric: str, groups: Mapping[str, Figures]) -> dict[str, Figures]:
     """Plain numbers and texts, as a record may hold them. Raises UsageError for anything else."""
     result: dict[str, Figures] = {}
     for group, figures in groups.items():

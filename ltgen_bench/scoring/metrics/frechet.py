@@ -87,8 +87,8 @@ def principal_axes(features: Tensor, k: int, moments: Moments | None = None) -> 
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One set of features: its moments as far as the distance needs them, as covariance (d, d) or as samples (n, d)."""
+class _Gaussian:
+    """What the distance needs of a set of features: mean and covariance, the latter as (d, d) or as samples (n, d)."""
 
     n: int
     mean: Tensor
@@ -97,7 +97,7 @@ class _Side:
     samples: Tensor | None  # centred and divided by sqrt(n - 1)
 
     @classmethod
-    def of(cls, features: Tensor, moments: Moments | None) -> _Side:
+    def of(cls, features: Tensor, moments: Moments | None) -> _Gaussian:
         n, d = features.shape
         if n < d:  # the centred samples are a root of the covariance, and smaller
             mean = mean_of(features)
@@ -134,14 +134,14 @@ def _root(covariance: Tensor) -> Tensor:
 class Pair:
     """Two sets of features to compare, and what the figures below share: the roots of the covariances, K = R Q^T."""
 
-    real: _Side
-    generated: _Side
+    real: _Gaussian
+    generated: _Gaussian
 
     @classmethod
     def of(cls, real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None) -> Pair:
         check_features(real, generated)
         of_real, of_generated = moments or (None, None)
-        return cls(_Side.of(real, of_real), _Side.of(generated, of_generated))
+        return cls(_Gaussian.of(real, of_real), _Gaussian.of(generated, of_generated))
 
     @property
     def product(self) -> Tensor:

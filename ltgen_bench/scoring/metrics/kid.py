@@ -1,4 +1,4 @@
-"""Kernel Inception Distance (Bińkowski et al. 2018): unbiased at any sample size, so that it may judge one class."""
+"""Kernel Inception Distance (Bińkowski et al. 2018): unbiased at any sample size, even for one class."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def kid(
     Mean over i != j of k(x_i, x_j) and of k(y_i, y_j), less twice the mean of k(x_i, y_j) (Bińkowski et al., eq. 4).
     Kernel values have the precision of the features: rounding averages out, far below the standard error.
     members: of random subsets of both sets, all of one size, as in `within`. of_real: `within` of the real images,
-    where the caller has it. Raises ValueError for fewer than 2 images on a side, different d, NaN or infinity.
+    where the caller has it. Raises ValueError for fewer than 2 images in a set, different d, NaN or infinity.
     """
     check_features(real, generated)
     n, m = len(real), len(generated)
