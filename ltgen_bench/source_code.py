@@ -73,7 +73,7 @@ def doubts(methods: Iterable[str], dataset: str, then: Mapping[str, str]) -> lis
 def _plugins(methods: Iterable[str], dataset: str) -> Iterator[tuple[str, Callable[[], type]]]:
     for name in methods:
         yield f"method {name}", functools.partial(registry.methods().load, name)
-    yield f"dataset {dataset}", functools.partial(registry.datasets().load, dataset)
+    yield f"dataset {dataset}", lambda: registry.dataset(dataset)[0]
 
 
 def _modules(first: ModuleType) -> dict[str, ModuleType]:

@@ -8,17 +8,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ltgen_bench import registry
+from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import check_execution, check_images, check_seeds, check_size, check_values
+from ltgen_bench.planning.checks import (
+    check_execution,
+    check_images,
+    check_sampling,
+    check_seeds,
+    check_size,
+    check_values,
+)
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
+from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
+    PROTOCOL,
     EvalSpec,
     RunSpec,
     SamplingSpec,
@@ -51,6 +61,10 @@ def plan(request: Request, runs: Path) -> list[Job]:
     on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
     check_seeds(request.seeds)
     settings = parse_settings(request.settings)
+    for text in request.methods:
+        if "," in text:
+            combined = "+".join(name.strip() for name in text.split(",") if name.strip())
+            raise UsageError(f"--method {text}: combined they are {combined}, one by one {_each('--method', text)}")
     stacks = [parse_methods(text, settings) for text in request.methods]
     if not stacks or not request.datasets or not request.seeds:
         raise UsageError("a run needs at least one --method, one --dataset and one seed")
@@ -63,16 +77,19 @@ def plan(request: Request, runs: Path) -> list[Job]:
             raise unknown("section", section, {*SECTIONS, *used}, where)
     jobs = []
     for name in dict.fromkeys(request.datasets):
-        kind = registry.datasets().load(name, f"--dataset {name}")
+        if "," in name:
+            raise UsageError(f"--dataset {name}: give each its own, {_each('--dataset', name)}")
+        kind, data_name = registry.dataset(name, f"--dataset {name}")
         preset_name = request.preset or kind.preset
         preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
-        data = dataclasses.replace(request.data, max_size=request.data.max_size or preset.max_size)
+        data = request.data.named(data_name)
+        data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
         check_images(loaded, preset.sample)
         scored = evaluation(loaded, preset, request)
         described = [
-            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), name))
+            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), loaded.spec.name))
             for stack in stacks
         ]
         for (methods, code), seed in itertools.product(described, dict.fromkeys(request.seeds)):
@@ -84,15 +101,24 @@ def plan(request: Request, runs: Path) -> list[Job]:
     return list({(job.run.run_id, job.eval.eval_id): job for job in jobs}.values())
 
 
+def _each(option: str, names: str) -> str:
+    """`--dataset a --dataset b`, of "a,b"."""
+    return " ".join(f"{option} {name.strip()}" for name in names.split(",") if name.strip())
+
+
 def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     """{"train": {"steps": "100"}} from ["train.steps=100"]."""
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        section, dot, name = key.strip().rpartition(".")
+        section, dot, name = normal(key.strip()).rpartition(".")
         if not (equals and dot and section and name):
             raise UsageError(f"--set {text}: write it as section.name=value, for example --set train.steps=1000")
-        found.setdefault(section, {})[name] = value.strip()
+        if name in found.setdefault(section, {}):
+            raise UsageError(
+                f"--set {section}.{name} is given twice, {found[section][name]} and {value.strip()}; keep one"
+            )
+        found[section][name] = value.strip()
     return found
 
 
@@ -120,7 +146,10 @@ def evaluation(data: LongTail, preset: Preset, request: Request) -> EvalSpec:
 
 
 def make_score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
-    """How images are scored against this dataset. Raises UsageError when the extractor's weights are missing."""
+    """How images are scored against this dataset.
+
+    Raises UsageError when the extractor's weights are missing, or a metric from outside the package cannot be used.
+    """
     features, sha256 = identify(features, execution.weights, options.folder)
     return ScoreSpec(
         features=features,
@@ -128,6 +157,7 @@ def make_score_spec(data: LongTail, features: str, options: DataOptions, executi
         reference_sha256=data.spec.reference_sha256,
         groups=data.groups.as_dict(),
         score_version=SCORE_VERSION,
+        metrics=plugin_metrics(),
     )
 
 
@@ -138,21 +168,24 @@ def rescore(
     data: DataOptions,
     execution: Execution,
 ) -> Job:
-    """The job that scores a trained run with other features or sampling, the rest as in its first score.
+    """The job that scores a run with other features or sampling, the rest as in its first score.
 
-    Raises UsageError.
+    A run that is not trained to its end is trained on first. Raises UsageError.
     """
     check_execution(execution)
     run = run_folder.spec
     assert isinstance(run, RunSpec)
-    if not run_folder.model.exists():
-        raise UsageError(f"run {run.run_id} is not trained yet; the command that started it goes on with it")
+    if run.protocol != PROTOCOL and not (run_folder.model.exists() or any(run_folder.path.glob("checkpoint*.pt"))):
+        raise UsageError(
+            f"run {run.run_id} is of protocol {run.protocol} and was not begun; from its start this version trains by "
+            f"protocol {PROTOCOL} only: give `run` what is wanted again"
+        )
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
     own_features, own_sample = _first_scoring(run_folder, run)
     sample = override(own_sample, found.get("sample", {}), "sample")
-    check_values(run.net, run.train, run.diffusion, sample)
+    check_sampling(sample, run.diffusion)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
