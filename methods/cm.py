@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.errors import UsageError
 from ltgen_bench.training.method import Method, Step, Task
 
@@ -127,7 +127,7 @@ class CM(Method):
         net = step.net
         with _switched_off(net):
             if self.dropout == "independent":
-                return net(step.xt[rows], step.t[rows], step.y_in[rows])  # type: ignore[no-any-return]
+                return net(step.xt[rows], step.t[rows], step.y_in[rows])
             encoded = step.encoded
             if self.layers == "all":
                 encoded = net.encode(step.xt, step.t, step.y_in, step.masks["encoder"])
@@ -140,7 +140,7 @@ class CM(Method):
 
 
 @contextmanager
-def _switched_off(net: Denoiser) -> Iterator[None]:
+def _switched_off(net: Network) -> Iterator[None]:
     reserves = [m for m in net.modules() if isinstance(m, Reserve)]
     for reserve in reserves:
         reserve.on = False

@@ -24,13 +24,14 @@ import torch
 from torch import Tensor
 from typing_extensions import dataclass_transform
 
-from ltgen_bench.diffusion.denoiser import HALVES
+from ltgen_bench.diffusion.dropout_masks import HALVES
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.rng import seed_dropout
 
 if TYPE_CHECKING:
     from ltgen_bench.data.groups import Groups
-    from ltgen_bench.diffusion.denoiser import Denoiser, Encoded, Half, Masks
+    from ltgen_bench.diffusion.denoiser import Denoiser, Encoded, Network
+    from ltgen_bench.diffusion.dropout_masks import Half, Masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Step:
     t: Tensor  # diffusion times 0..T-1
     noise: Tensor
     xt: Tensor  # sqrt(abar) x0 + sqrt(1 - abar) noise
-    net: Denoiser
+    net: Network
     encoded: Encoded = dataclasses.field(init=False)  # the down and middle path, where a method `reuses_encoder`
     masks: dict[Half, Masks] = dataclasses.field(default_factory=dict)  # its dropout; a pass without them draws its own
     eps: Tensor = dataclasses.field(init=False)  # its prediction of the noise

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ltgen_bench.data.long_tail import LongTail
-from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.compiled import CompiledDenoiser
+from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training.batches import Batches, class_means
-from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.data_parallel import SharedDenoiser, Team
 from ltgen_bench.training.method import Step, Task
 from ltgen_bench.training.stack import Stack
 
@@ -25,7 +26,10 @@ AGREE_EVERY = 10
 
 
 class Trainer:
-    """Trains one run. State (weights, EMA, optimizer, step) lives here; every draw is a function of (seed, step)."""
+    """Trains one run. State (weights, EMA, optimizer, step) lives here; every draw is a function of (seed, step).
+
+    net: the plain network, which has the weights; network: the same as a step runs it, compiled or shared.
+    """
 
     def __init__(
         self,
@@ -68,9 +72,9 @@ class Trainer:
         self.net = net.to(device).train()
         if device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)
-        if compiled:
-            self.net.compile_passes()
-        self.team.share_out(self.net)
+        self.network: Network = CompiledDenoiser(self.net) if compiled else self.net
+        if self.team.size > 1:
+            self.network = SharedDenoiser(self.network, self.team)
         self.params = [p for p in self.net.parameters() if p.requires_grad]
         self.weights = [p.detach() for p in self.params]  # the same memory, seen without gradients
         self.ema = [w.clone() for w in self.weights]
@@ -112,7 +116,7 @@ class Trainer:
             t=t,
             noise=noise,
             xt=abar.sqrt() * x0 + (1 - abar).sqrt() * noise,
-            net=self.net,
+            net=self.network,
         )
 
     def stops(self, stop: Callable[[], bool]) -> bool:
