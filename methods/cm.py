@@ -81,13 +81,15 @@ class CM(Method):
         for layer in self._layers(net):
             parametrize.register_parametrization(layer, "weight", Reserve(layer.weight, self.rank_ratio, rng))
 
-    def export(self, net: Denoiser) -> None:
-        for layer in self._layers(net):
-            merged = nn.Parameter(layer.weight.detach())
-            # Not remove_parametrizations: it edits the layer's class, which a deep copy shares with the live network.
-            layer.__class__ = type(layer).__bases__[0]
-            del layer.parametrizations
-            layer.weight = merged
+    def export(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        plain = dict(state)
+        for name in state:
+            layer, found, _ = name.partition(".parametrizations.weight.0.a")
+            if found:
+                parts = [f"{layer}.parametrizations.weight.{part}" for part in ("original", "0.b", "0.a")]
+                general, b, a = map(plain.pop, parts)
+                plain[f"{layer}.weight"] = general + (b @ a).view_as(general)
+        return plain
 
     def losses(self, step: Step, task: Task) -> Mapping[str, Tensor]:
         rows = self._rows(step)

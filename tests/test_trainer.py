@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from ltgen_bench.diffusion.unet import flops_per_image
-from ltgen_bench.errors import RunFailed
+from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.training import checkpoint
 from ltgen_bench.training.log import Log
 from ltgen_bench.training.loop import Stopped, Trained, train
@@ -100,6 +101,48 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     saved = checkpoint.load(tmp_path, made.spec.run_id, print)
     assert saved["step"] == 3
     assert all(torch.isfinite(v).all() for v in saved["net"].values())
+
+
+class Scales(Method):
+    """Adds a factor to the network and folds it in on export, or does not."""
+
+    name = "scales"
+    folds: bool = True
+
+    def wrap(self, net, task, rng):
+        net.unet.conv_out.register_parameter("factor", nn.Parameter(torch.tensor(1.5)))
+
+    def export(self, state):
+        if not self.folds:
+            return state
+        factor = state.pop("unet.conv_out.factor")
+        state["unet.conv_out.weight"].mul_(factor)
+        return state
+
+
+def test_what_a_method_adds_is_folded_into_averaged_weights_on_a_copy(digits):
+    made = trainer(Stack([Scales()]), digits)
+    live = weights(made.net)
+    averaged = dict(zip((name for name, _ in made.net.named_parameters()), made.ema, strict=True))
+    averaged["unet.conv_out.weight"].fill_(2.0)
+    assert (made.trained_net().unet.conv_out.weight == 3.0).all()
+    assert (averaged["unet.conv_out.weight"] == 2.0).all()
+    assert all(torch.equal(value, live[name]) for name, value in weights(made.net).items())
+
+
+def test_a_method_whose_export_leaves_something_behind_is_refused_before_the_training(digits, tmp_path):
+    made = trainer(Stack([Scales(folds=False)]), digits)
+    with pytest.raises(UsageError, match=r"export\(\) of scales .*\(left behind: unet.conv_out.factor\)"):
+        run(made, digits, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_returns_nothing_is_named(digits, monkeypatch):
+    monkeypatch.setattr(Scales, "export", lambda self, state: None)
+    with pytest.raises(
+        UsageError, match=r"scales.export\(\) must return the state dict of the plain network, not None"
+    ):
+        trainer(Stack([Scales()]), digits).trained_net()
 
 
 class Shouts(Method):

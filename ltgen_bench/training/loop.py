@@ -67,6 +67,7 @@ def train(
     them takes 1 % of the time. Raises RunFailed when the loss is not finite.
     """
     trainer = Trainer(spec, data, stack, device, team=team, compiled=compiled)
+    trainer.export()  # a method that cannot is better known before the training than after it
     log = Log(folder / "train.jsonl", trainer, say)
     if (saved := checkpoint.load(folder, spec.run_id, say)) is not None:
         trainer.restore(saved)

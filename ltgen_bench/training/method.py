@@ -139,8 +139,13 @@ class Method:
     def wrap(self, net: Denoiser, task: Task, rng: torch.Generator) -> None:
         """Add parameters to the network, in place, before training. Chained."""
 
-    def export(self, net: Denoiser) -> None:
-        """Fold what `wrap` added back into the plain network, in place, on a copy. Chained, in reverse."""
+    def export(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Fold what `wrap` added back into the plain network's weights. Chained, in reverse.
+
+        state: the wrapped network's `state_dict`, with averaged weights, on the training device. Return it without the
+        keys that `wrap` added and with those that it took away: the plain network loads it strictly.
+        """
+        return state
 
     def sampling(self, task: Task) -> Tensor | None:
         """Sampling weight of each class (C,), in place of one pass over the data per epoch. Exclusive."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from ltgen_bench.diffusion.compiled import CompiledDenoiser
 from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
+from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training.batches import Batches, class_means
 from ltgen_bench.training.data_parallel import SharedDenoiser, Team
@@ -66,12 +66,10 @@ class Trainer:
         one_hot = nn.functional.one_hot(torch.tensor([group_of[c] for c in range(num_classes)]), len(self.group_names))
         self.one_hot_group = one_hot.float().to(device)
 
-        size, channels = data.spec.size, data.spec.channels
-        net = build(spec.net, size=size, channels=channels, num_classes=num_classes, seed=spec.seed)
+        net = self._plain_net()
+        self.plain_shapes = {name: value.shape for name, value in net.state_dict().items()}
         stack.wrap(net, self.task, spec.seed)
-        self.net = net.to(device).train()
-        if device.type == "cuda":
-            self.net.to(memory_format=torch.channels_last)
+        self.net = _onto(device, net).train()
         self.network: Network = CompiledDenoiser(self.net) if compiled else self.net
         if self.team.size > 1:
             self.network = SharedDenoiser(self.network, self.team)
@@ -125,13 +123,36 @@ class Trainer:
         return stop() if alone else self.step % AGREE_EVERY == 0 and self.team.any(stop())
 
     def trained_net(self) -> Denoiser:
-        """The plain network with the averaged weights, `wrap` undone by `export`. Leaves the live network alone."""
-        net = copy.deepcopy(self.net).eval()
-        with torch.no_grad():
-            for p, averaged in zip((p for p in net.parameters() if p.requires_grad), self.ema, strict=True):
-                p.copy_(averaged)
-        self.stack.export(net)
-        return net
+        """A plain network with the averaged weights, what methods added folded in. Raises UsageError as `export`."""
+        net = self._plain_net()
+        net.load_state_dict(self.export())
+        return _onto(self.device, net).eval()
+
+    @torch.no_grad()
+    def export(self) -> dict[str, Tensor]:
+        """The weights of the plain network: averaged, what methods added folded in.
+
+        Raises UsageError, naming what is left over or missing, when a method's `export` does not undo its `wrap`.
+        """
+        averaged = {id(p): mean for p, mean in zip(self.params, self.ema, strict=True)}
+        state = {name: averaged.get(id(p), p).clone() for name, p in self.net.state_dict(keep_vars=True).items()}
+        state = self.stack.export(state)
+        shapes = {name: value.shape for name, value in state.items()}
+        wrong = {
+            "left behind": shapes.keys() - self.plain_shapes.keys(),
+            "missing": self.plain_shapes.keys() - shapes.keys(),
+            "of another shape": {n for n, shape in self.plain_shapes.items() if shapes.get(n, shape) != shape},
+        }
+        if any(wrong.values()):
+            found = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
+            raise UsageError(f"export() of {self.stack.name} does not give the weights of the plain network ({found})")
+        return state
+
+    def _plain_net(self) -> Denoiser:
+        """A freshly initialised network, as `build` makes it."""
+        data = self.spec.dataset
+        classes = len(data.class_counts)
+        return build(self.spec.net, size=data.size, channels=data.channels, num_classes=classes, seed=self.spec.seed)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -154,6 +175,18 @@ class Trainer:
         if self.spec.train.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _onto(device: torch.device, net: Denoiser) -> Denoiser:
+    """The network on the device, in the layout that is fast there."""
+    net.to(device)
+    return net.to(memory_format=torch.channels_last) if device.type == "cuda" else net
+
+
+def _some(names: Collection[str]) -> str:
+    """The first few of the names, and how many more there are."""
+    first = sorted(names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _clip(gradients: list[Tensor], most: float) -> Tensor:
