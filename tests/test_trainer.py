@@ -11,22 +11,20 @@ from torch import nn
 from ltgen_bench.diffusion.unet import flops_per_image
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.log import Log
+from ltgen_bench.training.log import JsonLines, Log
 from ltgen_bench.training.loop import Stopped, Trained, train
 from ltgen_bench.training.method import Method
 from ltgen_bench.training.method_contract import trainer
 from ltgen_bench.training.stack import Stack, parse_methods
+from ltgen_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
 def run(made, data, folder, *, stop=lambda: False, said=None, seconds=None):
     return train(
-        made.spec,
-        data,
-        made.stack,
+        Trainer(made.spec, data, made.stack, CPU),
         folder,
-        device=CPU,
         say=(said if said is not None else []).append,
         progress=lambda *_: None,
         stop=stop,
@@ -69,7 +67,7 @@ def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, mon
 
 def test_group_losses_are_means_over_the_images_of_the_group(digits, tmp_path):
     made = trainer(parse_methods("ddpm"), digits)
-    log = Log(tmp_path / "train.jsonl", made, print)
+    log = Log(made, print, [JsonLines(tmp_path / "train.jsonl", 0).write])
     seen = []
     for _ in range(5):
         loss, terms, step = made.train_step()
@@ -82,6 +80,26 @@ def test_group_losses_are_means_over_the_images_of_the_group(digits, tmp_path):
         chosen = torch.isin(y, torch.tensor(classes))
         assert line[f"denoise/{name}"] == pytest.approx(per_image[chosen].mean().item(), rel=1e-5)
     assert line["loss"] == pytest.approx(line["denoise"], rel=1e-6)
+
+
+class Sometimes(Method):
+    """Notes a figure of each image on every second step."""
+
+    name = "sometimes"
+
+    def losses(self, step, task):
+        if step.index % 2:
+            step.log_images("two", torch.full((len(step.y),), 2.0))
+        return {}
+
+
+def test_a_figure_of_some_steps_is_the_mean_over_those(digits):
+    made, lines = trainer(Stack([Sometimes()]), digits), []
+    log = Log(made, print, [lines.append])
+    for _ in range(4):
+        log.add(*made.train_step())
+    log.flush()
+    assert [lines[0].figures[f"sometimes/two/{group}"] for group, _ in digits.groups] == [2.0, 2.0, 2.0]
 
 
 class Explodes(Method):

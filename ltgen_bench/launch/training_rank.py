@@ -36,7 +36,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, stop)
     try:
         team = Team.join(device)
-        worker.silent = not team.leads
+        worker.silent = not team.is_main
         worker.train(worker.load(), team)
     except Stopped as stopped:
         worker.say(str(stopped))

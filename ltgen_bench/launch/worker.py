@@ -39,6 +39,7 @@ from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped, train
 from ltgen_bench.training.stack import build_stack
+from ltgen_bench.training.trainer import Trainer
 
 FAULT = "team-failed.json"
 """In the run folder: why a process of a team failed. torchrun's exit code says only that one did."""
@@ -88,21 +89,17 @@ class Worker:
 
     def train(self, data: LongTail, team: Team) -> None:
         """Train in this process, alone or as one of a team."""
-        run = self.job.run
+        run, execution = self.job.run, self.job.execution
+        stack = build_stack(run.methods)
         trained = train(
-            run,
-            data,
-            build_stack(run.methods),
+            Trainer(run, data, stack, self.device, team=team, compiled=execution.compile),
             self.run_folder.path,
-            device=self.device,
-            team=team,
-            compiled=self.job.execution.compile,
             say=self.say,
             progress=lambda step, steps, loss, rate: self.report("training", step, steps, loss=loss, images_per_s=rate),
             stop=lambda: self.stopping,
-            checkpoint_seconds=self.job.execution.checkpoint_seconds,
+            checkpoint_seconds=execution.checkpoint_seconds,
         )
-        if team.leads:
+        if team.is_main:
             model_folder.save(
                 self.run_folder.model,
                 trained.net,

@@ -10,16 +10,12 @@ from typing import Any
 
 import torch
 
-from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import peak_flops
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
-from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.data_parallel import Team
-from ltgen_bench.training.log import Log
-from ltgen_bench.training.stack import Stack
+from ltgen_bench.training.log import JsonLines, Log
 from ltgen_bench.training.trainer import Trainer
 
 
@@ -47,14 +43,9 @@ class Trained:
 
 
 def train(
-    spec: RunSpec,
-    data: LongTail,
-    stack: Stack,
+    trainer: Trainer,
     folder: Path,
     *,
-    device: torch.device,
-    team: Team | None = None,
-    compiled: bool = False,
     say: Callable[[str], None],
     progress: Callable[[int, int, float, float], None],
     stop: Callable[[], bool],
@@ -66,45 +57,52 @@ def train(
     and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
     them takes 1 % of the time. Raises RunFailed when the loss is not finite.
     """
-    trainer = Trainer(spec, data, stack, device, team=team, compiled=compiled)
     trainer.export()  # a method that cannot is better known before the training than after it
-    log = Log(folder / "train.jsonl", trainer, say)
-    if (saved := checkpoint.load(folder, spec.run_id, say)) is not None:
+    saved = checkpoint.load(folder, trainer.spec.run_id, say)
+    if saved is not None:
         trainer.restore(saved)
+    sinks = [JsonLines(folder / "train.jsonl", trainer.step).write] if trainer.team.is_main else []
+    log, steps = Log(trainer, say, sinks), trainer.spec.train.steps
+    if saved is not None:
         log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
-        say(f"resuming at step {trainer.step} of {spec.train.steps}")
-    log.rewind()
+        say(f"resuming at step {trainer.step} of {steps}")
 
     def save() -> float:
+        """Save the state; when to do so again."""
         log.flush()
         started = time.perf_counter()
-        if trainer.team.leads:
+        if trainer.team.is_main:
             checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed})
-        return checkpoint_seconds or max(30.0, 100 * (time.perf_counter() - started))
+        now = time.perf_counter()
+        return now + (checkpoint_seconds or max(30.0, 100 * (now - started)))
 
     due = time.perf_counter() + (checkpoint_seconds or 30.0)
-    while trainer.step < spec.train.steps:
+    while trainer.step < steps:
         log.add(*trainer.train_step())
-        progress(trainer.step, spec.train.steps, log.loss, log.rate)
+        progress(trainer.step, steps, log.loss, log.rate)
         if trainer.stops(stop):
             save()
-            raise Stopped(f"stopped at step {trainer.step} of {spec.train.steps}")
+            raise Stopped(f"stopped at step {trainer.step} of {steps}")
         if time.perf_counter() > due:
-            due = save() + time.perf_counter()
+            due = save()
     save()
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return Trained(trainer.trained_net(), trainer.noise_prior, _summary(trainer, log))
+
+
+def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
+    """How the training went."""
+    spec, device = trainer.spec, trainer.device
+    data, classes = spec.dataset, len(spec.dataset.class_counts)
     rate = spec.train.steps * spec.train.batch / max(log.seconds, 1e-9)
-    size, channels, classes = data.spec.size, data.spec.channels, len(data.class_counts)
-    forward = flops_per_image(spec.net, size=size, channels=channels, num_classes=classes)
+    forward = flops_per_image(spec.net, size=data.size, channels=data.channels, num_classes=classes)
     flops = 3 * forward * rate  # the backward pass costs two forward passes
     most = peak_flops(device, spec.train.precision)
-    summary = {
+    return {
         "seconds": round(log.seconds, 1),
         "images_per_s": round(rate, 1),
         "flops_per_s": round(flops),
         "mfu": round(flops / most / trainer.team.size, 4) if most else None,
-        "peak_device_bytes": peak,
+        "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         "parameters_trained": sum(p.numel() for p in trainer.params),
         "alarm_steps": log.alarmed,
     }
-    return Trained(trainer.trained_net(), trainer.noise_prior, summary)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.diffusion.compiled import CompiledDenoiser
@@ -18,6 +18,7 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training.batches import Batches, class_means
 from ltgen_bench.training.data_parallel import SharedDenoiser, Team
+from ltgen_bench.training.ema import EMA
 from ltgen_bench.training.method import Step, Task
 from ltgen_bench.training.stack import Stack
 
@@ -61,10 +62,6 @@ class Trainer:
             class_weights=stack.sampling(self.task),
         )
         self.noise_prior = stack.noise_prior(self.task)
-        self.group_names = [name for name, _ in data.groups]
-        group_of = {c: i for i, (_, classes) in enumerate(data.groups) for c in classes}
-        one_hot = nn.functional.one_hot(torch.tensor([group_of[c] for c in range(num_classes)]), len(self.group_names))
-        self.one_hot_group = one_hot.float().to(device)
 
         net = self._plain_net()
         self.plain_shapes = {name: value.shape for name, value in net.state_dict().items()}
@@ -74,8 +71,7 @@ class Trainer:
         if self.team.size > 1:
             self.network = SharedDenoiser(self.network, self.team)
         self.params = [p for p in self.net.parameters() if p.requires_grad]
-        self.weights = [p.detach() for p in self.params]  # the same memory, seen without gradients
-        self.ema = [w.clone() for w in self.weights]
+        self.ema = EMA([p.detach() for p in self.params], train.ema)
         self.optimizer = torch.optim.Adam(self.params, lr=train.lr, fused=True)
         self.step = 0
 
@@ -91,7 +87,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = train.lr * min(1.0, (self.step + 1) / max(1, train.warmup))
         self.optimizer.step()
-        torch._foreach_lerp_(self.ema, self.weights, 1 - train.ema)
+        self.ema.update()
         self.step += 1
         return loss.detach(), terms, step
 
@@ -159,15 +155,13 @@ class Trainer:
             "run_id": self.spec.run_id,
             "step": self.step,
             "net": self.net.state_dict(),
-            "ema": self.ema,
+            "ema": self.ema.average,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        with torch.no_grad():
-            for mine, saved in zip(self.ema, state["ema"], strict=True):
-                mine.copy_(saved)
+        self.ema.restore(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
