@@ -25,6 +25,7 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.runs.job import DataOptions
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import (
+    PROTOCOL,
     DatasetSpec,
     DiffusionSpec,
     EvalSpec,
@@ -91,7 +92,7 @@ def _record(
     train: Mapping[str, Any] | None = None,
     sample: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
-    protocol: int = 1,
+    protocol: int = PROTOCOL,
     features: str = "efflite0@96",
     score_version: int = 1,
     flag: str | None = None,

@@ -59,7 +59,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             RUN + "--set sample.omeag=4",
             "unknown setting 'sample.omeag' in --set. Did you mean 'sample.omega'? "
-            "Known: sample.images, sample.omega, sample.sampler, sample.steps",
+            "Known: sample.clip, sample.images, sample.omega, sample.sampler, sample.steps",
         ),
         (
             RUN + "--set cm.wdiv=1",
@@ -79,9 +79,22 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (RUN + "--set cm.rank_ratio=2", "cm.rank_ratio must be above 0 and at most 1, not 2.0"),
         (
-            RUN + "--set net.channels=32,48",
-            "net.channels must be multiples of 32 (group normalisation), not 32,48",
+            RUN + "--set net.groups=32",
+            "net.groups=32 gives groups of 1 of 32 channels; with fewer than 4 the normalisation takes out what time "
+            "and label add, and the network does not see them; leave net.groups out, or use 8",
         ),
+        (
+            RUN + "--set net.channels=32,48 --set net.groups=3",
+            "net.groups must divide each of net.channels, 32,48, not 3; leave net.groups out, or use 8",
+        ),
+        (
+            RUN + "--set net.groups=0",
+            "net.groups must divide each of net.channels, 32,64, not 0; leave net.groups out, or use 8",
+        ),
+        (RUN + "--set net.channels=32,2", "net.channels must be at least 4, not 32,2"),
+        (RUN + "--set net.attention=2", "net.attention must be from -1 to 1, not 2"),
+        (RUN + "--set diffusion.beta_end=1e-5", "diffusion.beta_start must be from 1e-09 to 1e-05, not 0.0001"),
+        (RUN + "--set sample.steps=1001", "sample.steps must be from 1 to 1000, not 1001"),
         ("run --method resample+resample --dataset digitslt", "a method is named twice in resample+resample"),
         (RUN + "--seeds 0,one", "--seeds 0,one: write whole numbers with commas, for example 0,1,2"),
         (RUN + "--device gpu", "--device gpu: there is no such kind of device; use auto, cpu, cuda or cuda:N"),
@@ -325,7 +338,7 @@ def test_show_preset(cli: Cli) -> None:
             ["cb"],
             ["digitslt"],
             preset="paper",
-            settings=["net.channels=32,32", "train.lr=1e-12", "sample.omega=0", "diffusion.timesteps=50"],
+            settings=["net.channels=8,16", "train.lr=1e-12", "sample.omega=0", "diffusion.timesteps=50"],
             features="efflite0@32",
         ),
     ],

@@ -98,6 +98,9 @@ def test_initialisation_is_the_published_one():
     assert conv.weight.abs().max().item() == pytest.approx(bound, rel=1e-2)
     assert (conv.bias == 0).all()
     assert net.down_blocks[0].resnets[0].conv2.weight.abs().max() < 1e-6
+    # The block around an attention initialises its output projection again, at gain 1.
+    out = net.mid_block.attentions[0].to_out[0].weight
+    assert out.abs().max().item() == pytest.approx((6 / (64 + 64)) ** 0.5, rel=1e-2)
     assert net.class_embedding.weight[:10].std().item() == pytest.approx(1, abs=0.05)
     # Untrained, the network predicts (almost) nothing.
     assert net(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.tensor([1, 2])).sample.abs().max() < 1e-3

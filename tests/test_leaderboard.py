@@ -14,6 +14,7 @@ import pytest
 from ltgen_bench.leaderboard.pages import build, figures, pull_text, score_text
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.spec.specs import PROTOCOL
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard.md"
 MakeRecord = Callable[..., Record]
@@ -95,7 +96,7 @@ def test_arrows_say_which_way_is_better(make_record: MakeRecord) -> None:
         {"train": {"precision": "bf16"}},
         {"sample": {"omega": 0.0}},
         {"sample": {"images": 1000}},
-        {"protocol": 2},
+        {"protocol": 1},
         {"features": "efflite0@64"},
         {"score_version": 2},
     ],
@@ -167,7 +168,7 @@ def test_every_figure_is_a_row_with_all_that_identifies_it(make_record: MakeReco
     (fd,) = frame[(frame.metric == "FD-efflite0@96") & (frame.group == "minority")].to_dict("records")
     expected = {
         **{"dataset": "digitslt", "method": "cm+cbdm", "name": "cm+cbdm (cm.w_div=1.0)", "seed": 3, "value": 11.0},
-        **{"run_id": record.run_id, "config_id": record.run.config_id, "eval_id": record.eval_id, "protocol": 1},
+        **{"run_id": record.run_id, "config_id": record.run.config_id, "eval_id": record.eval_id, "protocol": PROTOCOL},
         **{"train.steps": 800, "sample.omega": 1.5, "cm.w_div": 1.0, "cm.version": 1, "net.channels": "32,64"},
         **{"features": "efflite0@96", "reference_sha256": "c3" * 32, "score_version": 1, "groups.majority": "0,1,2"},
         **{"n_real": 696, "n_gen": 200, "dataset.imbalance": 20.0, "dataset.split_sha256": "a1" * 32},

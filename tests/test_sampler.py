@@ -6,6 +6,7 @@ from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import alphas_cumprod, scheduler
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
+from ltgen_bench.rng import generator
 from ltgen_bench.sampling.sampler import labels, sample
 from ltgen_bench.sampling.shards import join_shards, make_shards, to_uint8
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
@@ -107,6 +108,37 @@ def test_guidance_is_in_the_papers_convention():
     assert net.calls == 50
     # For this linear network guidance moves the target to c + omega (c - u), with c = 0.5 and u = 0.
     torch.testing.assert_close(made, torch.full((1, *SHAPE), 1.25), rtol=0, atol=0.06)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("std", [None, 1.5, 0.5])
+def test_clipping_keeps_the_predicted_image_in_range(sampler, std):
+    """Also under a noise prior, whose scale the image's range is independent of; images inside stay as they are."""
+    targets = torch.stack([torch.full(SHAPE, 1.25), torch.linspace(-1, 1, 64).reshape(SHAPE)])
+    prior = None if std is None else NoisePrior(torch.full((2, *SHAPE), 0.3), torch.full((2,), std))
+    net, y = Ideal(targets, prior), torch.tensor([0, 1])
+    for clip, top in ((False, 1.25), (True, 1.0)):
+        spec = SamplingSpec(sampler=sampler, steps=50 if sampler == "ddim" else 1000, omega=0, clip=clip)
+        made = make(net, spec, range(2), y, noise_prior=prior)
+        torch.testing.assert_close(made[0], torch.full(SHAPE, top), rtol=0, atol=0.06)
+        torch.testing.assert_close(made[1], targets[1], rtol=0, atol=0.06)
+
+
+def test_clipping_is_that_of_diffusers(net):
+    spec = SamplingSpec(steps=5, omega=0, clip=True)
+    steps = scheduler(DIFFUSION, spec)
+    assert steps.config.clip_sample
+    assert steps.config.clip_sample_range == 1.0
+    x, y = (
+        torch.stack([torch.randn(SHAPE, generator=generator("cpu", 3, "image", i)) for i in range(4)]),
+        torch.arange(4),
+    )
+    plain = make(net, SamplingSpec(steps=5, omega=0), range(4), y)
+    with torch.no_grad():
+        for t in steps.timesteps:
+            x = steps.step(net(x, t.expand(4), y), t, x, use_clipped_model_output=True).prev_sample
+    torch.testing.assert_close(make(net, spec, range(4), y), x, rtol=0, atol=1e-6)
+    assert (x - plain).abs().max() > 0.01
 
 
 def test_labels_are_exactly_balanced():

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.presets import PRESETS
-from ltgen_bench.spec.serialise import coerce, digest, from_json, override, to_json
+from ltgen_bench.spec.serialise import coerce, digest, from_json, identity, override, to_json
 from ltgen_bench.spec.specs import (
     DatasetSpec,
     DiffusionSpec,
@@ -40,12 +43,61 @@ RUN = RunSpec(
 EVAL = EvalSpec("efflite0@96", "dd", "cc", {"majority": [0], "minority": [1]}, 1, SamplingSpec(500))
 
 
+PAPER = dataclasses.replace(RUN, methods=(MethodSpec("ddpm", 1, {}),), net=NetSpec(), train=TrainSpec(), seed=3)
+RECORDS = sorted((ROOT / "leaderboards" / "results").glob("*/*/*.json"))
+
+
 def test_ids_are_pinned() -> None:
     # When this fails, the meaning of every published result is at stake: did you mean to change what identifies a run?
-    assert (RUN.run_id, RUN.config_id, EVAL.eval_id) == ("bc88dd02ebd3", "d1b5f8ad3593", "66d4ee9ef61b")
-    paper = dataclasses.replace(RUN, methods=(MethodSpec("ddpm", 1, {}),), net=NetSpec(), train=TrainSpec(), seed=3)
+    assert (RUN.run_id, RUN.config_id, EVAL.eval_id) == ("ec649f6aadcd", "e95116ff5009", "66d4ee9ef61b")
     inception = EvalSpec("inception", "ee", "cc", {"majority": [0], "minority": [1]}, 2, SamplingSpec())
-    assert (paper.run_id, paper.config_id, inception.eval_id) == ("156d1b847c1e", "46041548da15", "5e6fc5380fd3")
+    assert (PAPER.run_id, PAPER.config_id, inception.eval_id) == ("a8cd3d6633c3", "463b80c826cd", "5e6fc5380fd3")
+
+
+def test_runs_of_protocol_1_keep_their_ids() -> None:
+    narrow = dataclasses.replace(RUN, protocol=1, net=dataclasses.replace(RUN.net, groups=32))
+    assert (narrow.run_id, narrow.config_id) == ("bc88dd02ebd3", "d1b5f8ad3593")
+    paper = dataclasses.replace(PAPER, protocol=1)
+    assert (paper.run_id, paper.config_id) == ("156d1b847c1e", "46041548da15")
+
+
+def test_a_field_that_was_added_later_changes_nothing_that_was_there() -> None:
+    value = to_json(dataclasses.replace(RUN, protocol=1, net=dataclasses.replace(RUN.net, groups=32)))
+    del value["net"]["groups"]
+    assert from_json(RunSpec, value).net.groups == 32
+    assert from_json(RunSpec, value).run_id == "bc88dd02ebd3"
+    sampling = {"images": 500, "sampler": "ddim", "steps": 50, "omega": 1.5}
+    assert from_json(SamplingSpec, sampling) == SamplingSpec(500)
+    assert identity(SamplingSpec(500)) == sampling
+    assert identity(SamplingSpec(500, clip=True)) == sampling | {"clip": True}
+    folder = RunFolder(Path())
+    assert str(folder.samples(SamplingSpec())) == "samples-d3e2275d5111.npz"
+    assert folder.samples(SamplingSpec()) != folder.samples(SamplingSpec(clip=True))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_every_published_record_is_read_with_the_ids_it_has(path: Path) -> None:
+    record = Record.read(path)  # verifies the ids that it holds
+    assert path.stem == f"{record.run_id}-{record.eval_id}"
+    assert isinstance(record.run, RunSpec)
+    if record.run.protocol == 1:
+        assert record.run.net.groups == 32
+
+
+def test_a_run_says_how_many_groups_its_network_has() -> None:
+    for channels, groups in {
+        (32, 64): 8,
+        (8,): 2,
+        (16, 16): 4,
+        (64, 96): 16,
+        (48,): 12,
+        (128, 256): 32,
+        (4,): 1,
+    }.items():
+        run = dataclasses.replace(RUN, net=NetSpec(channels=channels))
+        assert run.net.groups == groups
+        assert dataclasses.replace(RUN, net=NetSpec(channels=channels, groups=groups)).run_id == run.run_id
+    assert dataclasses.replace(RUN, net=NetSpec(groups=16)).run_id != dataclasses.replace(RUN, net=NetSpec()).run_id
 
 
 def test_the_seed_is_in_the_run_id_but_not_in_the_config_id() -> None:
@@ -63,7 +115,7 @@ def test_the_seed_is_in_the_run_id_but_not_in_the_config_id() -> None:
         {"net": NetSpec(channels=(32, 64), layers=2)},
         {"train": TrainSpec(steps=801)},
         {"diffusion": DiffusionSpec(timesteps=500)},
-        {"protocol": 2},
+        {"protocol": 3},
     ],
 )
 def test_whatever_changes_a_number_changes_both_ids(changes: dict[str, Any]) -> None:

@@ -108,8 +108,9 @@ def show_preset(name: str, _: Path) -> None:
         raise unknown("preset", name, PRESETS, "show preset")
     preset = PRESETS[name]
     print(f"{name}: {preset.summary}\nfeatures {preset.features}")
-    for section in ("net", "train", "diffusion", "sample"):
-        for key, value in vars(getattr(preset, section)).items():
+    specs = {"net": preset.net.resolved, "train": preset.train, "diffusion": preset.diffusion, "sample": preset.sample}
+    for section, spec in specs.items():
+        for key, value in vars(spec).items():
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             print(f"--set {section}.{key}={shown}")
 

@@ -22,9 +22,10 @@ def alphas_cumprod(spec: DiffusionSpec) -> Tensor:
 def scheduler(spec: DiffusionSpec, sample: SamplingSpec) -> DDIMScheduler | DDPMScheduler:
     """The scheduler that samples, its timesteps set.
 
-    ddim: eta 0, times T - T/steps, ..., T/steps, 0 without clipping. Its last update, from t = 0 to 0, changes nothing
+    ddim: eta 0, times T - T/steps, ..., T/steps, 0. Its last update, from t = 0 to 0, changes nothing
     and leaves the noise of abar_0 (std 0.01): kept as in the OC and CM code that published numbers come from.
-    ddpm: ancestral sampling with the "fixed large" variance of CBDM, without clipping.
+    ddpm: ancestral sampling with the "fixed large" variance of CBDM.
+    Neither clips the image that it predicts at each step, unless `sample.clip` says so.
     """
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
@@ -33,17 +34,17 @@ def scheduler(spec: DiffusionSpec, sample: SamplingSpec) -> DDIMScheduler | DDPM
             num_train_timesteps=spec.timesteps,
             beta_start=spec.beta_start,
             beta_end=spec.beta_end,
-            clip_sample=False,
+            clip_sample=sample.clip,
             set_alpha_to_one=False,
             timestep_spacing="leading",
         )
     else:
-        chosen = _ddpm(spec)
+        chosen = _ddpm(spec, clip=sample.clip)
     chosen.set_timesteps(sample.steps)
     return chosen
 
 
-def _ddpm(spec: DiffusionSpec) -> DDPMScheduler:
+def _ddpm(spec: DiffusionSpec, *, clip: bool = False) -> DDPMScheduler:
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     return DDPMScheduler(
@@ -51,6 +52,6 @@ def _ddpm(spec: DiffusionSpec) -> DDPMScheduler:
         beta_start=spec.beta_start,
         beta_end=spec.beta_end,
         variance_type="fixed_large",
-        clip_sample=False,
+        clip_sample=clip,
         timestep_spacing="leading",
     )

@@ -44,6 +44,7 @@ def _unet(spec: NetSpec, size: int, channels: int, num_classes: int) -> UNet2DMo
         up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
         attention_head_dim=None,  # one head, as published
         dropout=spec.dropout,
+        norm_num_groups=spec.resolved.groups,
         num_class_embeds=num_classes + 1,
     )
     unet.class_embedding.padding_idx = num_classes
@@ -52,11 +53,14 @@ def _unet(spec: NetSpec, size: int, channels: int, num_classes: int) -> UNet2DMo
 
 @torch.no_grad()
 def _initialise(unet: UNet2DModel, rng: torch.Generator) -> None:
-    """As the DDPM code of the long-tail papers: Xavier uniform, zero biases, near-zero last layers of each branch."""
+    """As the DDPM code of the long-tail papers: Xavier uniform, zero biases, residual branches that end near zero.
+
+    Attention's output projection starts like any other layer: that code gives it a near-zero gain, too, but the
+    initialiser of the block around it runs later and overwrites it.
+    """
     for name, module in unet.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            # A branch that ends near zero makes every residual block start as the identity.
-            last = name.endswith(("conv2", "to_out.0")) or name == "conv_out"
+            last = name.endswith("conv2") or name == "conv_out"
             nn.init.xavier_uniform_(module.weight, gain=1e-5 if last else 1.0, generator=rng)
             if module.bias is not None:
                 module.bias.zero_()

@@ -425,11 +425,12 @@ def _caption(records: Sequence[Record]) -> str:
     presets = " or ".join(sorted({_run_of(r)[0].preset for r in records}))
     train, sample = run.train, score.sample
     network = "-".join(map(str, run.net.channels))
-    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}"
+    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}{', clipped' * sample.clip}"
     lines = [
         _data_line(records[0]),
         f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "
-        f"EMA {train.ema:g}, {train.precision}; network {network}, dropout {run.net.dropout:g}",
+        f"EMA {train.ema:g}, {train.precision}; network {network}, "
+        f"{run.net.groups} groups, dropout {run.net.dropout:g}",
         f"- sampling: {sample.images:,} images, the same number of each class; {sampler}",
         _scoring_line(records[0]),
         f"- protocol {run.protocol}, score version {score.score_version}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 import torch
@@ -14,39 +15,52 @@ from ltgen_bench.runs.job import Execution
 from ltgen_bench.sampling.sampler import labels
 from ltgen_bench.scoring.checks import check_enough
 from ltgen_bench.spec.presets import Preset
-from ltgen_bench.spec.specs import (
-    DatasetSpec,
-    DiffusionSpec,
-    NetSpec,
-    SamplingSpec,
-    TrainSpec,
-)
+from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
 
 
 def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SamplingSpec) -> None:
+    """Raises UsageError for a value outside its range, or values that do not fit each other."""
+    for section, spec in (("net", net), ("train", train), ("diffusion", diffusion)):
+        _check_ranges(section, spec)
+    _check_range("net.attention", net.attention, -1, len(net.channels) - 1)
+    _check_range("diffusion.beta_start", diffusion.beta_start, 1e-9, diffusion.beta_end)
+    _check_groups(net)
+    check_sampling(sample, diffusion)
+
+
+def check_sampling(sample: SamplingSpec, diffusion: DiffusionSpec) -> None:
     """Raises UsageError for a value outside its range."""
-    for name, value, low, high in (
-        ("net.layers", net.layers, 1, 16),
-        ("net.dropout", net.dropout, 0, 0.99),
-        ("net.attention", net.attention, -1, len(net.channels) - 1),
-        ("train.steps", train.steps, 1, 10**9),
-        ("train.batch", train.batch, 1, 10**6),
-        ("train.lr", train.lr, 1e-12, 1e3),
-        ("train.warmup", train.warmup, 0, 10**9),
-        ("train.grad_clip", train.grad_clip, 1e-12, 1e12),
-        ("train.ema", train.ema, 0, 1 - 1e-9),
-        ("train.label_dropout", train.label_dropout, 0, 1),
-        ("diffusion.timesteps", diffusion.timesteps, 2, 10**6),
-        ("diffusion.beta_start", diffusion.beta_start, 1e-9, diffusion.beta_end),
-        ("diffusion.beta_end", diffusion.beta_end, diffusion.beta_start, 0.999),
-        ("sample.images", sample.images, 1, 10**8),
-        ("sample.steps", sample.steps, 1, diffusion.timesteps),
-        ("sample.omega", sample.omega, -1, 1e3),
-    ):
-        if not low <= value <= high:
-            raise UsageError(f"{name} must be from {low:g} to {high:g}, not {value:g}")
-    if any(c < 32 or c % 32 for c in net.channels):
-        raise UsageError(f"net.channels must be multiples of 32 (group normalisation), not {_list(net.channels)}")
+    _check_ranges("sample", sample)
+    _check_range("sample.steps", sample.steps, 1, diffusion.timesteps)
+
+
+def _check_ranges(section: str, spec: NetSpec | TrainSpec | DiffusionSpec | SamplingSpec) -> None:
+    for field in dataclasses.fields(spec):
+        if "range" in field.metadata:
+            _check_range(f"{section}.{field.name}", getattr(spec, field.name), *field.metadata["range"])
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} must be from {low:g} to {high:g}, not {value:g}")
+
+
+def _check_groups(net: NetSpec) -> None:
+    """Raises UsageError for group normalisation that would hide time and label from a block."""
+    narrowest, groups = min(net.channels), net.resolved.groups
+    if narrowest < MIN_GROUP:
+        raise UsageError(f"net.channels must be at least {MIN_GROUP}, not {_list(net.channels)}")
+    suitable = f"leave net.groups out, or use {dataclasses.replace(net, groups=None).resolved.groups}"
+    if groups is None or groups < 1 or any(c % groups for c in net.channels):
+        raise UsageError(
+            f"net.groups must divide each of net.channels, {_list(net.channels)}, not {groups}; {suitable}"
+        )
+    if narrowest < MIN_GROUP * groups:
+        each = narrowest // groups
+        raise UsageError(
+            f"net.groups={groups} gives groups of {each} of {narrowest} channels; with fewer than {MIN_GROUP} the "
+            f"normalisation takes out what time and label add, and the network does not see them; {suitable}"
+        )
 
 
 def check_execution(execution: Execution) -> torch.device:

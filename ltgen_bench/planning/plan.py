@@ -10,7 +10,7 @@ from pathlib import Path
 from ltgen_bench import registry
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import check_execution, check_images, check_size, check_values
+from ltgen_bench.planning.checks import check_execution, check_images, check_sampling, check_size, check_values
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
@@ -143,7 +143,7 @@ def rescore(
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
     own_features, own_sample = _first_scoring(run_folder, run)
     sample = override(own_sample, found.get("sample", {}), "sample")
-    check_values(run.net, run.train, run.diffusion, sample)
+    check_sampling(sample, run.diffusion)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:

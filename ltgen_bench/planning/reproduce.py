@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ltgen_bench import registry
 from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
@@ -19,8 +21,9 @@ def closest_preset(run: RunSpec, sample: SamplingSpec, *, flip: bool) -> tuple[s
 
 def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: bool) -> list[str]:
     preset = PRESETS[preset_name]
+    follows = dataclasses.replace(run.net, groups=None)  # the number of groups, where it follows from the channels
     pairs = {
-        "net": (run.net, preset.net),
+        "net": (follows if follows.resolved == run.net else run.net, preset.net),
         "train": (run.train, preset.train),
         "diffusion": (run.diffusion, preset.diffusion),
         "sample": (sample, preset.sample),

@@ -26,7 +26,7 @@ from typing import Any
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import BadRecord, Record, read_records
-from ltgen_bench.spec.serialise import coerce, digest, to_json
+from ltgen_bench.spec.serialise import coerce, digest, identity, to_json
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
@@ -86,7 +86,7 @@ class RunFolder:
         return self.path / "failed.json"
 
     def samples(self, spec: SamplingSpec) -> Path:
-        return self.path / f"samples-{digest(to_json(spec))}.npz"
+        return self.path / f"samples-{digest(identity(spec))}.npz"
 
     def shards(self, spec: SamplingSpec) -> Path:
         return self.samples(spec).with_suffix("")

@@ -66,6 +66,8 @@ def sample(
     if noise_prior is not None:
         mean, std = noise_prior.mean.to(device)[y], noise_prior.std.to(device)[y][:, None, None, None]
     steps = scheduler(diffusion, spec)
+    if noise_prior is not None:
+        steps.register_to_config(clip_sample_range=1 / std)  # where `spec.clip` clips: u ends as the image over std
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
     for done, t in enumerate(steps.timesteps.tolist(), start=1):
         level = (1 - steps.alphas_cumprod[t]).sqrt().item()
@@ -78,9 +80,10 @@ def sample(
                 both = net(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([y, null]))
                 eps_c, eps_u = both.float().chunk(2)
                 eps = eps_c + spec.omega * (eps_c - eps_u)
-        # Only the ancestral sampler draws more noise.
-        noise = {"generator": streams} if spec.sampler == "ddpm" else {}
-        u = steps.step((eps - mean) / std, t, u, **noise).prev_sample
+        # The ancestral sampler draws more noise. DDIM has to be told that the noise follows from the clipped image:
+        # with that of the unclipped one, an image predicted too bright ends far too dark.
+        options = {"generator": streams} if spec.sampler == "ddpm" else {"use_clipped_model_output": spec.clip}
+        u = steps.step((eps - mean) / std, t, u, **options).prev_sample
         progress(done)
     # What is left of the prior at the last, cleanest level.
     last = (1 - steps.alphas_cumprod[0]).sqrt().item() if spec.sampler == "ddim" else 0.0

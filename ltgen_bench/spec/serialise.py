@@ -17,6 +17,25 @@ from ltgen_bench.errors import UsageError, unknown
 
 Spec = TypeVar("Spec")
 
+# What a field's metadata may say: `field(default=1, metadata=within(1, 10))`, several of them joined by `|`.
+
+NOT_HASHED: Mapping[str, Any] = {"identity": False}
+"""Recorded, but not part of what identifies a spec."""
+
+
+def within(low: float, high: float) -> dict[str, Any]:
+    """A number of this range, both ends included."""
+    return {"range": (low, high)}
+
+
+def before(value: Any) -> dict[str, Any]:
+    """A field that was added later: the value that everything had before it existed.
+
+    JSON without the field is read as that value, and the field is left out of the hash while it has it: what was made
+    before keeps its ids.
+    """
+    return {"before": value}
+
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
@@ -39,6 +58,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def identity(spec: Any) -> Any:
+    """What is hashed of a spec, as plain JSON values: see `NOT_HASHED` and `before`."""
+    return _identity(canonical(spec))
+
+
+def _identity(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: _identity(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.metadata.get("identity", True) and not _as_before(field, getattr(value, field.name))
+        }
+    if isinstance(value, tuple):
+        return [_identity(v) for v in value]
+    return _plain(value)
+
+
+def _as_before(field: dataclasses.Field[Any], value: Any) -> bool:
+    return "before" in field.metadata and bool(field.metadata["before"] == value)
+
+
 def canonical(spec: Spec) -> Spec:
     """The spec with every value of its field's type, so that equal settings hash equally: 2 for a float is 2.0."""
     return from_json(type(spec), to_json(spec), type(spec).__name__)
@@ -51,7 +91,10 @@ def digest(value: Any) -> str:
 
 
 def from_json(kind: type[Spec], value: Any, where: str = "spec") -> Spec:
-    """Read a spec back. Raises UsageError for missing or unknown fields and wrong types."""
+    """Read a spec back; a field that is younger than the JSON gets the value of that time (`before`).
+
+    Raises UsageError for missing or unknown fields and wrong types.
+    """
     if not isinstance(value, Mapping):
         raise UsageError(f"{where} must be an object of {kind.__name__}'s fields, not {value!r}")
     hints = _hints(typing.cast(Any, kind))
@@ -59,11 +102,14 @@ def from_json(kind: type[Spec], value: Any, where: str = "spec") -> Spec:
     for name in value:
         if name not in names:
             raise unknown("field", name, names, where)
+    older = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if "before" in field.metadata and field.name not in value:
+            older[field.name] = field.metadata["before"]
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in value:
             raise UsageError(f"{where} lacks the field {field.name!r}")
-    return kind(**{name: coerce(v, hints[name], f"{where}.{name}") for name, v in value.items()})
+    return kind(**{name: coerce(v, hints[name], f"{where}.{name}") for name, v in value.items()}, **older)
 
 
 def override(spec: Spec, changes: Mapping[str, str], where: str) -> Spec:

@@ -8,40 +8,63 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from ltgen_bench.spec.serialise import canonical, digest, to_json
+from ltgen_bench.spec.serialise import NOT_HASHED, before, digest, identity, within
 
-if TYPE_CHECKING:
-    pass
+PROTOCOL = 2
+"""Meaning of training and sampling. Raised when the same spec would give other numbers: old results move apart.
 
-PROTOCOL = 1
-"""Meaning of training and sampling. Raised when the same spec would give other numbers: old results move apart."""
+1: 32 groups in every group normalisation, whatever the width, so that networks of 32 channels hardly saw time and
+label; attention's output projection started near zero. 2: `net.groups`; that projection starts at gain 1.
+"""
+
+MIN_GROUP = 4
+"""Channels per group, at least. Group normalisation after the time and label embedding takes a shift that all channels
+of a group share out again: with one channel per group everything that time and label add."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NetSpec:
-    """The U-Net: channels of each level, residual blocks per level, the level with attention (-1 for none), dropout."""
+    """The U-Net: channels of each level, residual blocks per level, the level with attention (-1 for none), dropout.
+
+    groups: of every group normalisation (diffusers' `norm_num_groups`). None: as many as suit the channels, at most 32;
+    a run always says the number.
+    """
 
     channels: tuple[int, ...] = (128, 256, 256, 256)
-    layers: int = 2
+    layers: int = field(default=2, metadata=within(1, 16))
     attention: int = 1
-    dropout: float = 0.1
+    dropout: float = field(default=0.1, metadata=within(0, 0.99))
+    groups: int | None = field(default=None, metadata=before(32))
+
+    @property
+    def resolved(self) -> NetSpec:
+        """With the number of groups spelled out."""
+        return self if self.groups is not None else dataclasses.replace(self, groups=_groups_for(self.channels))
+
+
+def _groups_for(channels: tuple[int, ...]) -> int:
+    """The most groups that divide all levels and leave MIN_GROUP channels in each; 32 for the papers' network."""
+    common = math.gcd(*channels)
+    return max((n for n in range(1, 33) if common % n == 0 and min(channels) >= MIN_GROUP * n), default=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
     """The shared training recipe (that of the long-tail papers): Adam, linear warm-up, clipped gradients, EMA."""
 
-    steps: int = 300_000
-    batch: int = 64
-    lr: float = 2e-4
-    warmup: int = 5_000  # steps
-    grad_clip: float = 1.0
-    ema: float = 0.9999
-    label_dropout: float = 0.1  # share of batches without labels, for classifier-free guidance
+    steps: int = field(default=300_000, metadata=within(1, 10**9))
+    batch: int = field(default=64, metadata=within(1, 10**6))
+    lr: float = field(default=2e-4, metadata=within(1e-12, 1e3))
+    warmup: int = field(default=5_000, metadata=within(0, 10**9))  # steps
+    grad_clip: float = field(default=1.0, metadata=within(1e-12, 1e12))
+    ema: float = field(default=0.9999, metadata=within(0, 1 - 1e-9))
+    # Share of batches without labels, for classifier-free guidance.
+    label_dropout: float = field(default=0.1, metadata=within(0, 1))
     flip: bool = True  # random horizontal flips
     precision: Literal["fp32", "bf16"] = "bf16"
 
@@ -50,9 +73,9 @@ class TrainSpec:
 class DiffusionSpec:
     """The noise schedule: betas linear from beta_start to beta_end over T timesteps."""
 
-    timesteps: int = 1000
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
+    timesteps: int = field(default=1000, metadata=within(2, 10**6))
+    beta_start: float = field(default=1e-4, metadata=within(1e-9, 0.999))
+    beta_end: float = field(default=0.02, metadata=within(1e-9, 0.999))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +83,8 @@ class MethodSpec:
     name: str
     version: int
     params: Mapping[str, Any]  # every hyper-parameter
-    changed: tuple[str, ...] = ()  # those that are not at their default: such results stand apart
+    # Those that are not at their default: such results stand apart. It follows from params.
+    changed: tuple[str, ...] = field(default=(), metadata=NOT_HASHED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,19 +92,22 @@ class SamplingSpec:
     """How images are made: `images` in all, the same number for each class.
 
     omega: guidance, in the papers' convention eps_c + omega * (eps_c - eps_u); the usual "scale" is 1 + omega.
+    clip: whether the image that each step predicts is clipped to [-1, 1] (diffusers' `clip_sample`, and
+    with DDIM its `use_clipped_model_output`). The papers' samplers do not.
     """
 
-    images: int = 50_000
+    images: int = field(default=50_000, metadata=within(1, 10**8))
     sampler: Literal["ddim", "ddpm"] = "ddim"
-    steps: int = 50
-    omega: float = 1.5
+    steps: int = field(default=50, metadata=within(1, 10**6))
+    omega: float = field(default=1.5, metadata=within(-1, 1e3))
+    clip: bool = field(default=False, metadata=before(False))
 
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
     """A training run. `run_id` is its identity, `config_id` that of all its seeds."""
 
-    preset: str
+    preset: str = field(metadata=NOT_HASHED)  # a name for values that are all here
     dataset: DatasetSpec
     methods: tuple[MethodSpec, ...]
     net: NetSpec
@@ -89,22 +116,21 @@ class RunSpec:
     seed: int
     protocol: int = PROTOCOL
 
+    def __post_init__(self) -> None:
+        if self.net.groups is None:
+            object.__setattr__(self, "net", self.net.resolved)
+
     @property
     def method(self) -> str:
         return "+".join(m.name for m in self.methods)
 
     @functools.cached_property
     def run_id(self) -> str:
-        return digest(self._hashed())
+        return digest(identity(self))
 
     @functools.cached_property
     def config_id(self) -> str:
-        return digest({k: v for k, v in self._hashed().items() if k != "seed"})
-
-    def _hashed(self) -> dict[str, Any]:
-        # The preset is a name for values that are all here; which parameters were "changed" follows from them too.
-        plain = {k: v for k, v in to_json(canonical(self)).items() if k != "preset"}
-        return plain | {"methods": [{k: v for k, v in m.items() if k != "changed"} for m in plain["methods"]]}
+        return digest({k: v for k, v in identity(self).items() if k != "seed"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,11 +149,11 @@ class ExternalSpec:
 
     @functools.cached_property
     def run_id(self) -> str:
-        return digest(to_json(canonical(self)))
+        return digest(identity(self))
 
     @functools.cached_property
     def config_id(self) -> str:
-        return digest({k: v for k, v in to_json(canonical(self)).items() if k not in ("images", "sha256")})
+        return digest({k: v for k, v in identity(self).items() if k not in ("images", "sha256")})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +168,7 @@ class ScoreSpec:
 
     @functools.cached_property
     def eval_id(self) -> str:
-        return digest(to_json(canonical(self)))
+        return digest(identity(self))
 
 
 @dataclasses.dataclass(frozen=True)
