@@ -129,8 +129,8 @@ def mean_loss(job: Job) -> float:
 @pytest.mark.xdist_group("run")
 def test_a_worker_trains_with_torchrun(tmp_path: Path) -> None:
     alone, shared = job_of(tmp_path / "alone"), together(job_of(tmp_path / "shared"))
-    assert launcher.supervise(Job(**vars(alone) | {"stage": Stage("train")}), "test") == worker.DONE
-    code = launcher.supervise(shared, "test")
+    assert launcher.supervise(Job(**vars(alone) | {"stage": Stage("train")}), "test").code == worker.DONE
+    code = launcher.supervise(shared, "test").code
     log = shared.run_folder.log.read_text()
     assert code == worker.DONE, log
     assert log.count("trained in ") == 1  # one process of the team speaks
@@ -142,7 +142,7 @@ def test_a_worker_trains_with_torchrun(tmp_path: Path) -> None:
 @pytest.mark.xdist_group("run")
 def test_a_team_says_why_it_failed(tmp_path: Path) -> None:
     job = together(job_of(tmp_path, "train.lr=1000", "train.grad_clip=1e9"))
-    assert launcher.supervise(job, "test") == worker.FAILED
+    assert launcher.supervise(job, "test").code == worker.FAILED
     assert "became nan" in job.run_folder.why_failed() or "became inf" in job.run_folder.why_failed()
     assert job.run_folder.state() == "failed"
 
@@ -159,7 +159,7 @@ def test_a_team_that_is_asked_to_stop_leaves_a_checkpoint(tmp_path: Path) -> Non
             stop_at["step"] = float("inf")
             os.kill(owner.pid, 15)
 
-    assert launcher.supervise(job, "test", watch=watch) == worker.STOPPED
+    assert launcher.supervise(job, "test", watch=watch).code == worker.STOPPED
     state = torch.load(job.run_folder.path / "checkpoint.pt", weights_only=True)
     assert state["step"] >= 30
     assert state["step"] % 10 == 0

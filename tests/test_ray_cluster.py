@@ -42,32 +42,13 @@ OPTIONS += ["--features", "efflite0@32", "--device", "cpu", "--checkpoint-every"
 SEEDS = (0, 1)
 WEIGHTS = "model/diffusion_pytorch_model.safetensors"
 
-SLOW = '''
-import time
-from pathlib import Path
-
-from ltgen_bench.training.method import Method
-
-
-class Slow(Method):
-    """Two fifths of a second per step, from step 10 on, while the file `slowly` lies beside this one."""
-
-    name = "slow"
-
-    def losses(self, step, task):
-        until = time.monotonic() + 0.4
-        while step.index >= 10 and Path(__file__).with_name("slowly").exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        return {}
-'''
-
 
 @pytest.fixture(scope="module", autouse=True)
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a slow method, known to this process and those that it starts."""
     folder = tmp_path_factory.mktemp("plugins") / "methods"
     folder.mkdir()
-    (folder / "slow.py").write_text(SLOW)
+    shutil.copy(Path(__file__).parent / "programs" / "methods" / "slow.py", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ltgen_bench.methods, "__path__", [*ltgen_bench.methods.__path__, str(folder)])
         patch.setenv("RAY_AUTH_MODE", "disabled")
@@ -178,7 +159,7 @@ def gpus_of(job: Job) -> list[str]:
 
 
 def processes(word: str) -> list[int]:
-    """Processes, not those dead and unburied, with this word in their command line."""
+    """Processes, not zombies, with this word in their command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

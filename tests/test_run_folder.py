@@ -1,14 +1,11 @@
-"""Run folders: states, locks, files that are whole or not there, and results that cannot be trusted."""
+"""Run folders: states, files that are whole or not there, and results that cannot be trusted."""
 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,29 +35,6 @@ def run_folder(tmp_path: Path, record: Record) -> RunFolder:
     return made
 
 
-def write_lock(path: Path, *, pid: int, host: str = "", age: float = 0.0) -> None:
-    path.write_text(json.dumps({"host": host or socket.gethostname(), "pid": pid, "token": "theirs"}))
-    os.utime(path, (time.time() - age,) * 2)
-
-
-def dead_pid() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    return process.pid
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_dead_process_that_nobody_has_buried_holds_nothing(run_folder: RunFolder) -> None:
-    zombie = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
-    write_lock(run_folder.lock, pid=zombie.pid)
-    with lock.hold(run_folder.lock):
-        owner = lock.owner(run_folder.lock)
-        assert owner is not None
-        assert owner.pid == os.getpid()
-    zombie.wait()
-
-
 # States
 
 
@@ -84,7 +58,10 @@ def test_a_run_goes_from_waiting_to_done(run_folder: RunFolder, record: Record) 
 
 def test_a_dead_worker_leaves_a_stopped_run(run_folder: RunFolder) -> None:
     (run_folder.path / "checkpoint.pt").touch()
-    write_lock(run_folder.lock, pid=dead_pid())
+    with subprocess.Popen([sys.executable, "-c", ""]) as worker:
+        pass
+    theirs = {"host": socket.gethostname(), "pid": worker.pid, "token": "theirs"}
+    run_folder.lock.write_text(json.dumps(theirs))
     assert run_folder.state() == "stopped"
 
 
@@ -161,89 +138,6 @@ def test_runs_are_found_by_the_start_of_their_id_or_by_folder(
     shared = next(d for d in digits if digits.count(d) > 1)
     with pytest.raises(UsageError, match=rf"'{shared}' fits \d+ runs: .*; give more of the id"):
         find_run(tmp_path, shared)
-
-
-# Locks
-
-
-def test_a_held_lock_refuses_a_second_holder_and_is_released(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with lock.hold(path):
-        with pytest.raises(lock.Held, match=f"process {os.getpid()} on {socket.gethostname()}"), lock.hold(path):
-            pass
-        assert path.exists()
-    assert not path.exists()
-    with pytest.raises(KeyError), lock.hold(path):
-        raise KeyError
-    assert not path.exists()
-
-
-@pytest.mark.parametrize(
-    ("theirs", "taken"),
-    [
-        ({"pid": os.getppid()}, False),
-        ({"pid": 1, "host": "another-machine"}, False),
-        ({"pid": 0}, False),  # dead: set in the test
-        ({"pid": os.getppid(), "age": lock.STALE + 1}, True),
-        ({"pid": 1, "host": "another-machine", "age": lock.STALE + 1}, True),
-    ],
-)
-def test_only_the_lock_of_a_dead_owner_is_taken_over(tmp_path: Path, theirs: dict[str, Any], taken: bool) -> None:
-    path = tmp_path / "lock"
-    if theirs["pid"] == 0:
-        theirs, taken = {"pid": dead_pid()}, True
-    write_lock(path, **theirs)
-    if taken:
-        with lock.hold(path):
-            assert json.loads(path.read_text())["pid"] == os.getpid()
-        assert list(tmp_path.iterdir()) == []
-    else:
-        with pytest.raises(lock.Held), lock.hold(path):
-            pass
-        assert json.loads(path.read_text())["token"] == "theirs"
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 5}'])
-def test_a_damaged_lock_counts_until_it_is_old(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "lock"
-    path.write_text(content)
-    with pytest.raises(lock.Held, match="on an unknown host"), lock.hold(path):
-        pass
-    os.utime(path, (time.time() - lock.STALE - 1,) * 2)
-    with lock.hold(path):
-        pass
-
-
-def test_the_heart_beats_while_the_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, beaten = tmp_path / "lock", threading.Event()
-    monkeypatch.setattr(lock, "HEARTBEAT", 0.001)
-    monkeypatch.setattr("ltgen_bench.storage.lock.os.utime", lambda path: beaten.set())
-    with lock.hold(path):
-        assert beaten.wait(60)
-
-
-def test_of_many_that_see_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    write_lock(path, pid=dead_pid())
-    start, everyone_tried = threading.Barrier(8), threading.Barrier(8)
-    holders = []
-
-    def contend() -> None:
-        start.wait(60)
-        try:
-            with lock.hold(path):
-                holders.append(1)
-                everyone_tried.wait(60)
-        except lock.Held:
-            everyone_tried.wait(60)
-
-    threads = [threading.Thread(target=contend) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert holders == [1]
-    assert list(tmp_path.iterdir()) == []
 
 
 # Files

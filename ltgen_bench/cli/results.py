@@ -23,13 +23,18 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
     from ltgen_bench.runs.record import read_records
 
     for work, record in finished if len(finished) <= SHOWN else ():
-        out.print(f"\n{score_text(record)}\nsamples: {work.run_folder.picture(record.eval)}")
+        picture = work.run_folder.picture(record.eval)
+        out.print(f"\n{score_text(record)}\nsamples: {picture if picture.exists() else picture.with_suffix('.npz')}")
     records, problems = read_records(runs, "*/*/*/result-*.json")
     pages = build(records)
     for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
         path = runs / f"{dataset}.md"
-        write_text(path, pages[dataset])
-        out.print(f"\nleaderboard: {path}")
+        try:
+            write_text(path, pages[dataset])
+        except OSError as error:
+            out.print(f"\nno leaderboard {path}: {error.strerror}")
+        else:
+            out.print(f"\nleaderboard: {path}")
     complain(problems)
     return problems
 

@@ -121,5 +121,5 @@ def _score_given(out: Console, given: ExternalJob, settings: list[str] | None, r
         raise UsageError(f"--set {settings[0]}: images made elsewhere are scored as they are, leave it out")
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("features", total=None)
-        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total))
+        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total), out.print)
     show_results(out, [(given, record)], runs)

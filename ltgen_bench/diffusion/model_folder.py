@@ -48,6 +48,7 @@ def save(
             "labels": dict(enumerate(class_names)),
             "null_label": len(class_names),
             "images": "in [-1, 1]; the network predicts the noise",
+            "noise_prior": noise_prior is not None,
             "training": training,
         }
         write_json(part / NOTE, note)
@@ -57,10 +58,11 @@ def save(
 
 
 def load(folder: Path) -> tuple[Denoiser, NoisePrior | None]:
-    """The network, ready to sample, and the method's noise prior."""
+    """The network, ready to sample, and the method's noise prior. Many kinds of errors when damaged."""
     unet = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
     prior = folder / "noise_prior.safetensors"
-    noise_prior = NoisePrior(**load_file(prior)) if prior.exists() else None
+    expected = read_json(folder / NOTE).get("noise_prior", prior.exists())
+    noise_prior = NoisePrior(**load_file(prior)) if expected else None
     return Denoiser(unet).eval(), noise_prior
 
 

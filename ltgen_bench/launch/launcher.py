@@ -13,11 +13,11 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
+from ltgen_bench.launch.process import Ended, Task
 from ltgen_bench.runs.job import Job, Stage
 from ltgen_bench.runs.run_folder import RunFolder
 
@@ -98,12 +98,12 @@ def local(resources: Resources) -> Launcher:
         driver, counts = uuid.uuid4().hex, dict[str, int]()
         for job in jobs:
             show.started(job)
-            code = process.DONE
+            end = Ended(process.DONE)
             for stage in [stage for group in stages(job, resources.processes) for stage in group]:
                 watch = _watcher(job, show)
-                if (code := supervise(stage, driver, resources.threads, watch)) != process.DONE:
+                if (end := supervise(stage, driver, resources.threads, watch)).code != process.DONE:
                     break
-            outcome, reason = explain(job.run_folder, code)
+            outcome, reason = explain(job.run_folder, end)
             show.ended(job, outcome, reason)
             counts[outcome] = counts.get(outcome, 0) + 1
             if outcome == "full":
@@ -125,31 +125,27 @@ def _watcher(job: Job, show: Reporter) -> Callable[[], None]:
     return watch
 
 
-def supervise(job: Job, driver: str, threads: int | None = None, watch: Callable[[], None] = lambda: None) -> int:
-    """Do a job in a worker process and wait for it; the worker's exit code."""
-    return process.work(json.dumps(job.to_json()), job.folder, str(job.lock), driver, threads, watch, pause=0.1)
+def task(job: Job, driver: str, threads: int | None) -> Task:
+    """What a worker process needs to do a job."""
+    return Task(json.dumps(job.to_json()), str(job.run_folder.log), str(job.lock), driver, threads)
 
 
-def explain(run_folder: RunFolder, code: int) -> tuple[str, str]:
-    """What a worker's exit code means, and why: (outcome, reason)."""
+def supervise(job: Job, driver: str, threads: int | None = None, watch: Callable[[], None] = lambda: None) -> Ended:
+    """Do a job in a worker process and wait for it."""
+    return process.work(task(job, driver, threads), watch, pause=0.1)
+
+
+def explain(run_folder: RunFolder, ended: Ended) -> tuple[str, str]:
+    """What the end of a worker means, and why: (outcome, reason)."""
+    code, reason = ended
     if code == process.DONE:
         return "done", ""
     if code == process.STOPPED:
         return "stopped", "stopped at a checkpoint; the same command goes on from there"
-    if code == process.HELD:
-        return "held", _last_line(run_folder.log)
-    if code == process.UNUSABLE:
-        return "unusable", _last_line(run_folder.log)
     if code == process.FULL:
         return "full", f"no space left for {run_folder.path}; free some, and the same command goes on"
-    if code == process.FAILED and run_folder.failed.exists():
-        return "failed", run_folder.why_failed()
     if code < 0:
         killed = f"the worker was killed by {signal.Signals(-code).name}"
         return "stopped", f"{killed}; the same command goes on from its last checkpoint"
-    return "failed", f"the worker ended with exit code {code}: {_last_line(run_folder.log)}"
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").rstrip().splitlines()
-    return lines[-1].partition(" ")[2] if lines else ""
+    outcome = {process.HELD: "held", process.UNUSABLE: "unusable"}.get(code, "failed")
+    return outcome, reason or f"the worker ended with exit code {code} and could not say why"

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from ltgen_bench import ROOT
 from ltgen_bench.storage import lock
 
 DONE, FAILED, UNUSABLE, HELD, FULL, STOPPED = 0, 1, 2, 3, 4, 75
 """What a worker's exit code means; see `worker`."""
+REASON = 4096
+"""Bytes of a worker's reason for ending, at most: what every pipe takes at once."""
 GRACE = 60.0
 """Seconds a worker gets to write its checkpoint when it is asked to stop."""
 
@@ -46,36 +49,54 @@ def environment(threads: int | None = None) -> dict[str, str]:
     return waiting | keeping | os.environ | chosen
 
 
-def work(
-    job: str,
-    folder: str,
-    lock_file: str,
-    driver: str,
-    threads: int | None = None,
-    watch: Callable[[], None] = lambda: None,
-    pause: float = 0.2,
-) -> int:
-    """Do a job (as JSON) in a worker process and wait for it; the worker's exit code.
+@dataclass(frozen=True)
+class Task:
+    """What a worker process is to do. Plain values: Ray carries them to other machines."""
+
+    job: str  # as JSON
+    log: str  # file for what the worker says
+    lock: str
+    driver: str  # on whose behalf
+    threads: int | None = None
+
+
+class Ended(NamedTuple):
+    """How a worker process ended, and why in its own words; none when it could say nothing."""
+
+    code: int
+    reason: str = ""
+
+
+def work(task: Task, watch: Callable[[], None] = lambda: None, pause: float = 0.2) -> Ended:
+    """Do a job in a worker process and wait for it.
 
     When earlier work of the same driver was lost with its process or machine, its lock may still stand: it is waited
     for. Every `pause` seconds, `watch` is called.
     """
-    while (owner := lock.owner(Path(lock_file))) is not None and owner.alive and owner.driver == driver:
+    while (owner := lock.owner(Path(task.lock))) is not None and owner.alive and owner.driver == task.driver:
         time.sleep(pause)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with (Path(folder) / "log.txt").open("a") as log:
-        words = command("ltgen_bench.launch.worker", job, str(os.getpid()), driver)
-        child = start(words, log, environment(threads))
-    try:
-        while (code := child.poll()) is None:  # not wait(): a signal could not break it
-            watch()
-            time.sleep(pause)
-        return code
-    finally:
-        stop(child)
+    Path(task.log).parent.mkdir(parents=True, exist_ok=True)
+    # The log is shared by all that ever work on the run, at once too; why this worker ends comes by a pipe of its own.
+    said, says = os.pipe()
+    with open(said, "rb", buffering=0) as reason, Path(task.log).open("a") as log:
+        os.set_blocking(said, False)
+        words = command("ltgen_bench.launch.worker", task.job, str(os.getpid()), task.driver, str(says))
+        try:
+            child = start(words, log, environment(task.threads), pass_fds=[says])
+        finally:
+            os.close(says)
+        try:
+            while (code := child.poll()) is None:  # not wait(): a signal could not break it
+                watch()
+                time.sleep(pause)
+            return Ended(code, (reason.read(REASON) or b"").decode(errors="replace"))
+        finally:
+            stop(child)
 
 
-def start(words: list[str], log: IO[Any] | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    words: list[str], log: IO[Any] | None, env: Mapping[str, str], pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     """Start a process that is asked to stop (SIGTERM) when this one dies, also when this one is killed.
 
     It has a session of its own: Ctrl-C reaches the driver alone, which then asks the workers to stop.
@@ -87,6 +108,7 @@ def start(words: list[str], log: IO[Any] | None, env: Mapping[str, str]) -> subp
         stdout=log,
         stderr=None if log is None else subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=pass_fds,
         preexec_fn=_unblock_signals if os.name == "posix" else None,
     )
 

@@ -9,7 +9,6 @@ bad, is not done again.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -24,7 +23,7 @@ from typing import Any
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
-from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages
+from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages, task
 from ltgen_bench.runs.job import Job
 
 RETRIES = 3
@@ -86,7 +85,7 @@ class Cluster:
         return _Driver(self, show).drive(jobs)
 
     def submit(self, job: Job, driver: str) -> Any:
-        """Give a stage to Ray: a reference to the worker's exit code."""
+        """Give a stage to Ray: a reference to the worker's end."""
         needs = self.resources.of(job.stage)
         options = {
             "num_gpus": needs.gpus,
@@ -95,9 +94,7 @@ class Cluster:
             "retry_exceptions": False,
             "name": f"{job.title} {job.stage.name}",
         }
-        return self._task.options(**options).remote(
-            json.dumps(job.to_json()), job.folder, str(job.lock), driver, needs.threads
-        )
+        return self._task.options(**options).remote(**vars(task(job, driver, needs.threads)))
 
     def _count_slots(self) -> int:
         asked = {"GPU": self.resources.gpus, "CPU": self.resources.cpus or 1}
@@ -127,7 +124,7 @@ class _Run:
     left: int = 0  # stages of the present group that have not ended
     since: float = field(default_factory=time.time)
     started: bool = False
-    code: int = process.DONE
+    end: process.Ended = field(default_factory=lambda: process.Ended(process.DONE))
 
 
 class _Driver:
@@ -170,14 +167,14 @@ class _Driver:
 
     def advance(self, run: _Run) -> None:
         """Let the next stages of a run go on, or end it."""
-        if run.code == process.DONE and run.groups:
+        if run.end.code == process.DONE and run.groups:
             group = run.groups.popleft()
             run.left = len(group)
             self.pending.extendleft((run, stage) for stage in reversed(group))
             return
         if not run.started:
             self.show.started(run.job)
-        outcome, reason = explain(run.job.run_folder, run.code)
+        outcome, reason = explain(run.job.run_folder, run.end)
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
         self.show.ended(run.job, outcome, reason)
 
@@ -185,12 +182,13 @@ class _Driver:
         run = self.runs.pop(reference)
         run.left -= 1
         try:
-            code = self.ray.get(reference)
+            end = process.Ended(*self.ray.get(reference))
         except self.ray.exceptions.RayTaskError as error:
             raise error.as_instanceof_cause() from None
         except self.ray.exceptions.RayError:
-            code = -signal.SIGKILL  # lost, more often than RETRIES allows
-        run.code = run.code or code
+            end = process.Ended(-signal.SIGKILL)  # lost, more often than RETRIES allows
+        if run.end.code == process.DONE:
+            run.end = end
         if not run.left:
             self.advance(run)
 
@@ -212,7 +210,7 @@ class _Driver:
             self.ray.wait(references, num_returns=len(references), timeout=process.GRACE + 5)
 
 
-def _supervisor() -> Callable[..., int]:
+def _supervisor() -> Callable[..., tuple[int, str]]:
     """`process.work` for a Ray worker: in the driver's folder, but not with the code that lies there.
 
     Ray puts the driver's folder before all installed packages, so that in a checkout of another state that would be
@@ -221,7 +219,7 @@ def _supervisor() -> Callable[..., int]:
     """
     here, root = os.getcwd(), os.fspath(ROOT)
 
-    def supervise(*arguments: Any) -> int:
+    def supervise(**task: Any) -> tuple[int, str]:
         import os
         import sys
 
@@ -230,7 +228,8 @@ def _supervisor() -> Callable[..., int]:
         sys.path = [path for path in sys.path if path == root or path != here]
         from ltgen_bench.launch import process
 
-        return process.work(*arguments)
+        code, reason = process.work(process.Task(**task))
+        return code, reason
 
     return supervise
 

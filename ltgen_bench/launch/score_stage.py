@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -12,35 +13,32 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.errors import UsageError
-from ltgen_bench.runs.job import DataOptions, Execution, ExternalJob
+from ltgen_bench.runs.job import ExternalJob, Job
 from ltgen_bench.runs.record import Record, provenance
-from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.scorer import Scoring
-from ltgen_bench.spec.specs import ExternalSpec, RunSpec, ScoreSpec
+from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
 
 
 def evaluate(
-    run_folder: RunFolder,
-    source: RunSpec | ExternalSpec,
-    score_spec: ScoreSpec,
+    job: Job | ExternalJob,
     images: Images,
     data: LongTail,
-    options: DataOptions,
-    execution: Execution,
     progress: Progress,
+    say: Callable[[str], None],
     device: torch.device | None = None,
 ) -> Record:
-    """Score the images of a source against a dataset; the record and the picture are left in the run folder.
+    """Score the images of a job against its dataset; the record and the picture are left in the run folder.
 
     Features are kept beside the runs, in RUNS/features, where every run of the dataset finds those of the reference.
-    progress: called with (images done, all). device: by default the one of `execution`. Raises UsageError when the
-    extractor's weights are not the ones that were planned with.
+    progress: called with (images done, all). device: by default the one of the job's execution. Raises UsageError when
+    the extractor's weights are not the ones that were planned with.
     """
+    run_folder, source, score_spec, execution = job.run_folder, job.run, job.eval, job.execution
     device = device or pick_device(execution.device)
-    features = extractor(score_spec.features, execution.weights, device, options.folder)
+    features = extractor(score_spec.features, execution.weights, device, job.data.folder)
     if features.sha256 != score_spec.features_sha256:
         raise UsageError(f"the weights of {features.id} have changed since this was planned; plan it again")
     cache = run_folder.path.parents[2] / "features"
@@ -52,36 +50,45 @@ def evaluate(
     for classes in pulls.scores.values():
         for c, figures in classes.items():
             figures["class"] = data.class_names[int(c)]
-    save_extremes(images, pulls.within_group, data, run_folder.extremes(score_spec.eval_id))
+    extremes = run_folder.extremes(score_spec.eval_id)
+    draw(extremes, say, lambda: save_extremes(images, pulls.within_group, data, extremes))
     methods = build_stack(source.methods).methods if isinstance(source, RunSpec) else ()
     record = Record(
         run=source,
         eval=score_spec,
         scores=scores | pulls.scores,
         training=model_folder.training_summary(run_folder.model) if isinstance(source, RunSpec) else {},
-        provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "finished": _now()},
+        provenance=provenance(describe_device(device)) | {"compiled": execution.compile},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
     record.write(run_folder.result(score_spec.eval_id))
     return Record.read(run_folder.result(score_spec.eval_id))  # rounded, as everybody who comes later has it
 
 
-def score_external(job: ExternalJob, progress: Progress) -> Record:
+def draw(path: Path, say: Callable[[str], None], save: Callable[[], None]) -> None:
+    """Save a picture. One that cannot be drawn, for whatever reason, costs a line of the log and nothing else."""
+    try:
+        save()
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        say(f"no picture {path.name}: {type(error).__name__}: {reason}")
+
+
+def score_external(job: ExternalJob, progress: Progress, say: Callable[[str], None]) -> Record:
     """The record of images made elsewhere, made now or before. Raises UsageError when somebody else is at it."""
     run_folder = job.run_folder
     if (done := run_folder.record(job.eval.eval_id)) is not None:
         return done
     try:
         with lock.hold(run_folder.lock):
-            run_folder.create(job.spec)
+            run_folder.create(job.run)
             if not run_folder.given.exists():
-                title = f"{job.spec.dataset.name} {job.spec.name}, {len(job.images)} images made elsewhere"
-                save_grid(job.images, job.data, run_folder.picture(job.eval), title=title)
+                title = f"{job.run.dataset.name} {job.run.name}, {len(job.images)} images made elsewhere"
+                grid = run_folder.picture(job.eval)
+                draw(grid, say, lambda: save_grid(job.images, job.loaded, grid, title=title))
                 job.images.save(run_folder.given)
-            return evaluate(run_folder, job.spec, job.eval, job.images, job.data, job.options, job.execution, progress)
+            return evaluate(job, job.images, job.loaded, progress, say)
     except lock.Held as held:
-        raise UsageError(f"{held} is scoring these images; wait for it") from None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        raise UsageError(f"{held}, is scoring these images; wait for it") from None
+    except lock.Lost as lost:
+        raise UsageError(f"scoring these images was {lost}; ask again when it is done") from None

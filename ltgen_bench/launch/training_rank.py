@@ -1,4 +1,7 @@
-"""One process of a training that several share; torchrun starts it, on behalf of a worker that holds the run's lock."""
+"""One process of a training that several share; torchrun starts it, on behalf of a worker that holds the run's lock.
+
+Arguments: the job as JSON, and the token of that lock.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 
 import torch
 
 from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed
 from ltgen_bench.launch.process import die_with_parent
-from ltgen_bench.launch.worker import FAULT, Worker
+from ltgen_bench.launch.worker import Worker
 from ltgen_bench.runs.job import Job
+from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import write_json
 from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped
@@ -37,11 +40,12 @@ def main() -> int:
     try:
         team = Team.join(device)
         worker.silent = not team.is_main
-        worker.train(worker.load(), team)
-    except Stopped as stopped:
+        with lock.share(lock.Lock(job.lock.absolute(), sys.argv[2])):
+            worker.train(worker.load(), team)
+    except (Stopped, lock.Lost) as stopped:
         worker.say(str(stopped))
     except Exception as error:
-        fault = Path(job.folder) / FAULT
+        fault = job.run_folder.rank_failed
         if not fault.exists():  # the first one to fail is the cause
             reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
             write_json(fault, {"reason": reason})

@@ -1,14 +1,15 @@
-"""Does one run, or a stage of one: train, sample, score. `launch.start_worker` says how it is started.
+"""Does one run, or a stage of one: train, sample, score. `process.work` says how it is started.
 
 A worker knows nothing of schedulers or terminals. It writes its run folder and exits: 0 done, 1 failed (failed.json
-says why), 2 it cannot be done as asked, 3 somebody else works on it, 4 the disk is full, 75 stopped at a checkpoint
-(start it again).
+says why), 2 it cannot be done as asked, 3 somebody else works on it, or has taken it over, 4 the disk is full,
+75 stopped at a checkpoint (start it again).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
@@ -16,23 +17,26 @@ import signal
 import sys
 import time
 import traceback
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from ltgen_bench.data.image_grid import save_grid
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
+from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
-from ltgen_bench.launch.score_stage import evaluate
+from ltgen_bench.launch.progress_file import ProgressFile
+from ltgen_bench.launch.score_stage import draw, evaluate
 from ltgen_bench.runs.job import Job
-from ltgen_bench.sampling.shards import join_shards, make_shards
+from ltgen_bench.runs.record import timestamp
+from ltgen_bench.sampling.shards import join_shards, make_shards, shard_path, shard_ranges
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.training import checkpoint
@@ -40,9 +44,6 @@ from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped, train
 from ltgen_bench.training.stack import build_stack
 from ltgen_bench.training.trainer import Trainer
-
-FAULT = "team-failed.json"
-"""In the run folder: why a process of a team failed. torchrun's exit code says only that one did."""
 
 
 class Worker:
@@ -54,8 +55,8 @@ class Worker:
         self.device = device or pick_device(job.execution.device)
         self.stopping = False
         self.silent = False
-        self._reported = 0.0
-        self._stage = ("", 0.0)
+        self.lock: lock.Lock | None = None  # that is held for the job
+        self._progress = ProgressFile(job.progress_file)
 
     def run(self) -> None:
         """The stages that the job asks for, as far as they are still to do. Raises Stopped, RunFailed, UsageError."""
@@ -70,13 +71,42 @@ class Worker:
         run_folder.failed.unlink(missing_ok=True)
         self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
         data = self.load()
-        if not run_folder.model.exists():
+        if not self.is_trained():
             if stage.processes > 1:
                 self.train_together()
             else:
                 self.train(data, Team())
         if stage.name == "all":
             self.score(data, self.sample(data))
+
+    def is_trained(self) -> bool:
+        """Whether there is a trained network. In place of a damaged one, a checkpoint is trained on from."""
+        if not (folder := self.run_folder.model).exists():
+            return False
+        try:
+            if not self.run_folder.samples(self.job.eval.sample).exists():
+                _ = self.network
+        except UsageError as damaged:
+            if not self.run_folder.checkpoints():
+                raise
+            self.say(f"{damaged}; training on from a checkpoint")
+            shutil.rmtree(folder)
+            return False
+        return True
+
+    @functools.cached_property
+    def network(self) -> tuple[Denoiser, NoisePrior | None]:
+        """The trained network and the method's noise prior. Raises UsageError when their folder is damaged."""
+        folder = self.run_folder.model
+        try:
+            model_folder.training_summary(folder)  # which the record needs
+            return model_folder.load(folder)
+        except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(
+                f"the trained network {folder} is damaged ({reason}); delete that folder, or give run --again, and the "
+                "run is trained again"
+            ) from error
 
     def load(self) -> LongTail:
         """The images that the job was planned for."""
@@ -113,9 +143,10 @@ class Worker:
 
     def train_together(self) -> None:
         """Train in several processes, started by torchrun, each on a device of its own; this one waits for them."""
-        fault = self.run_folder.path / FAULT
+        fault = self.run_folder.rank_failed
         fault.unlink(missing_ok=True)
-        ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()))
+        token = self.lock.token if self.lock else ""
+        ranks = process.command("ltgen_bench.launch.training_rank", json.dumps(self.job.to_json()), token)
         options = ["--standalone", "--nproc-per-node", str(self.job.stage.processes), "--no-python"]
         threads = max(1, torch.get_num_threads() // self.job.stage.processes)
         words = process.command("torch.distributed.run", *options, *ranks)
@@ -123,6 +154,8 @@ class Worker:
         try:
             while torchrun.poll() is None and not self.stopping:
                 time.sleep(0.1)
+                if self.lock:
+                    self.lock.check()
         finally:
             process.stop(torchrun)
         if self.run_folder.model.exists():
@@ -137,22 +170,41 @@ class Worker:
         """All images of the spec, as far as they are not made yet."""
         spec = self.job.eval.sample
         path = self.run_folder.samples(spec)
-        if path.exists():
-            return Images.load(path)
+        if (there := self.made(path, spec.images, data)) is not None:
+            return there
         started = time.perf_counter()
+        for shard in shard_ranges(spec.images):
+            self.made(shard_path(self.run_folder.shards(spec), shard), len(shard), data)
         self.make_shards(data)
         images = join_shards(self.run_folder.shards(spec), spec.images)
         title = f"{self.job.title}, {spec.images} images, omega {spec.omega:g}"
-        save_grid(images, data, self.run_folder.grid(spec), title=title)
+        grid = self.run_folder.grid(spec)
+        draw(grid, self.say, lambda: save_grid(images, data, grid, title=title))
         images.save(path)
-        shutil.rmtree(self.run_folder.shards(spec))
+        # What cannot be removed (NFS keeps open files as .nfsXXXX) does no harm.
+        shutil.rmtree(self.run_folder.shards(spec), ignore_errors=True)
         self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
         return images
+
+    def made(self, path: Path, n: int, data: LongTail) -> Images | None:
+        """The n images of a file that was made before; what is damaged is removed, to be made again."""
+        if not path.exists():
+            return None
+        try:
+            images, shape = Images.load(path), (n, data.spec.size, data.spec.size, data.spec.channels)
+            if images.pixels.shape == shape:
+                return images
+            reason = f"{path} holds images {images.pixels.shape}, not {shape}"
+        except UsageError as error:
+            reason = str(error)
+        self.say(f"{reason}; made again")
+        path.unlink()
+        return None
 
     def make_shards(self, data: LongTail) -> None:
         """This worker's part of the images."""
         run, spec, stage = self.job.run, self.job.eval.sample, self.job.stage
-        net, noise_prior = model_folder.load(self.run_folder.model)
+        net, noise_prior = self.network
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
@@ -180,7 +232,7 @@ class Worker:
             self.check()
             self.report("scoring", done, total)
 
-        evaluate(self.run_folder, job.run, job.eval, images, data, job.data, job.execution, progress, self.device)
+        evaluate(job, images, data, progress, self.say, self.device)
         self.say(f"scored in {time.perf_counter() - started:.0f} s")
 
     def check(self) -> None:
@@ -189,40 +241,20 @@ class Worker:
             raise Stopped("stopped")
 
     def report(self, stage: str, done: float, total: float, **figures: float) -> None:
-        """Say in progress.json how far a stage is, about once a second."""
-        now = time.time()
-        if self.silent:
-            return
-        if stage != self._stage[0]:
-            self._stage = (stage, now - 1e-3)
-            self._first = done
-        elif now - self._reported < 0.5 and done < total:
-            return
-        self._reported = now
-        rate = (done - self._first) / (now - self._stage[1])
-        value: dict[str, Any] = {"stage": stage, "done": round(done, 1), "total": total, "time": now}
-        value["seconds_left"] = (total - done) / rate if rate > 0 else None
-        if stage == "sampling" and rate > 0:
-            figures["images_per_s"] = rate
-        # NaN (no figure yet) is not JSON.
-        value |= {k: v for k, v in figures.items() if v == v}
-        write_json(self._progress_file(), value)
-
-    def _progress_file(self) -> Path:
-        job = self.job
-        if job.stage.name == "sample":
-            return self.run_folder.shards(job.eval.sample) / f"progress-{job.stage.part}.json"
-        return self.run_folder.path / "progress.json"
+        """Say how far a stage is."""
+        if not self.silent:
+            self._progress.report(stage, done, total, **figures)
 
     def say(self, text: str) -> None:
         """A line of the log; lost when the disk is full."""
         with contextlib.suppress(OSError):
             if not self.silent:
-                print(f"{_now()} {text}", flush=True)
+                print(f"{timestamp()} {text}", flush=True)
 
 
 def main() -> int:
-    """Arguments: the job as JSON, the id of the process that started this one, and a name for the driver's work."""
+    """Arguments: the job as JSON, the id of the process that started this one, a name for the driver's work, and the
+    file descriptor that takes the reason for ending, if anybody wants it."""
     job, parent, driver = Job.from_json(json.loads(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     if not process.die_with_parent(parent):
         return STOPPED
@@ -233,42 +265,56 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    try:
-        with lock.hold(job.lock, driver):
-            return _guarded(worker)
-    except lock.Held as held:
-        print(f"{_now()} not started: {held} works on this run", flush=True)
-        return HELD
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        return FULL
+    code, reason = work(worker, driver)
+    for file in map(int, sys.argv[4:]):
+        with contextlib.suppress(OSError):
+            os.write(file, reason.encode(errors="replace")[: process.REASON])
+    return code
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _guarded(worker: Worker) -> int:
+def work(worker: Worker, driver: str) -> process.Ended:
+    """Run a worker under its lock; how it ended, and why."""
+    try:
+        with lock.hold(worker.job.lock, driver) as worker.lock:
+            code, reason = _guarded(worker)
+            if reason:
+                worker.say(f"failed: {reason}" if code == FAILED else reason)
+            return process.Ended(code, reason)
+    except lock.Held as held:
+        reason = f"{held}, works on this run"
+        worker.say(f"not started: {reason}")
+        return process.Ended(HELD, reason)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        return process.Ended(FULL)
+
+
+def _guarded(worker: Worker) -> process.Ended:
+    """Run the worker, whatever happens to it."""
     try:
         worker.run()
     except Stopped as stopped:
-        worker.say(str(stopped))
-        return STOPPED
+        return process.Ended(STOPPED, str(stopped))
+    except lock.Lost as lost:
+        return process.Ended(HELD, f"stopped: {lost}")
     except UsageError as error:
-        worker.say(f"error: {error}")
-        return UNUSABLE
+        return process.Ended(UNUSABLE, f"error: {error}")
     except Exception as error:
         if _disk_is_full(error):
             # Nobody's fault that trying again could not mend; and there is no room to write more.
-            return FULL
+            return process.Ended(FULL)
         if not isinstance(error, RunFailed):
             traceback.print_exc()
         # Recorded before anything else can go wrong: a failed run is not tried again by itself.
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-        write_json(worker.run_folder.failed, {"reason": reason, "time": _now()})
-        worker.say(f"failed: {reason}")
-        return FAILED
-    return DONE
+        with contextlib.suppress(lock.Lost):
+            write_json(worker.run_folder.failed, {"reason": reason, "time": timestamp()})
+        return process.Ended(FAILED, reason)
+    return process.Ended(DONE)
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
@@ -281,10 +327,6 @@ def _disk_is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,12 @@ class Job:
         return self.run_folder.lock
 
     @property
+    def progress_file(self) -> Path:
+        if self.stage.name == "sample":
+            return self.run_folder.part_progress(self.eval.sample, self.stage.part)
+        return self.run_folder.progress_file
+
+    @property
     def title(self) -> str:
         return f"{self.run.dataset.name} {self.run.method} seed {self.run.seed}"
 
@@ -116,9 +122,9 @@ class ExternalJob:
     """Images made elsewhere, and all that scoring them takes."""
 
     run_folder: RunFolder
-    spec: ExternalSpec
+    run: ExternalSpec
     images: Images
-    data: LongTail
+    loaded: LongTail  # what they are compared with
     eval: ScoreSpec
-    options: DataOptions
+    data: DataOptions
     execution: Execution

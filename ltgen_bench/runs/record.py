@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _rounded(value: Any) -> Any:
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """What made a result: versions, device, and the commit of this suite when it runs from a checkout."""
+    """What made a result, and when: versions, device, and the commit of this suite when it runs from a checkout."""
     import importlib.metadata
 
     packages = ("ltgen-bench", "torch", "diffusers", "numpy", "pillow")
@@ -130,7 +131,18 @@ def provenance(device: str) -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"versions": versions, "python": platform.python_version(), "device": device, **_commit()}
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "device": device,
+        "finished": timestamp(),
+        **_commit(),
+    }
+
+
+def timestamp() -> str:
+    """The time now, as records and logs write it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _commit() -> dict[str, Any]:

@@ -44,7 +44,7 @@ class RunFolder:
     @property
     def spec(self) -> RunSpec | ExternalSpec:
         """Raises UsageError when spec.json is missing or not readable."""
-        path = self.path / "spec.json"
+        path = self.spec_file
         try:
             spec: RunSpec | ExternalSpec = coerce(read_json(path), ExternalSpec | RunSpec, str(path))
             return spec
@@ -60,14 +60,18 @@ class RunFolder:
         """
         for part in [*self.path.rglob(".*.part")]:  # left by a worker that was killed while writing
             if part.is_dir():
-                shutil.rmtree(part)
+                shutil.rmtree(part, ignore_errors=True)
             else:
                 part.unlink(missing_ok=True)
-        path = self.path / "spec.json"
+        path = self.spec_file
         if not path.exists():
             write_json(path, to_json(spec))
         elif (there := self.spec.run_id) != spec.run_id:
             raise UsageError(f"{path} is of another run, {there}; move the folder away")
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "spec.json"
 
     @property
     def log(self) -> Path:
@@ -84,6 +88,26 @@ class RunFolder:
     @property
     def failed(self) -> Path:
         return self.path / "failed.json"
+
+    @property
+    def rank_failed(self) -> Path:
+        """Why a process of a training that several share failed: torchrun's exit code says only that one did."""
+        return self.path / "team-failed.json"
+
+    @property
+    def training_log(self) -> Path:
+        return self.path / "train.jsonl"
+
+    def checkpoints(self) -> list[Path]:
+        return sorted(self.path.glob("checkpoint*.pt"))
+
+    @property
+    def progress_file(self) -> Path:
+        return self.path / "progress.json"
+
+    def part_progress(self, spec: SamplingSpec, part: int) -> Path:
+        """Of a worker that makes a part of the samples."""
+        return self.shards(spec) / f"progress-{part}.json"
 
     def samples(self, spec: SamplingSpec) -> Path:
         return self.path / f"samples-{digest(identity(spec))}.npz"
@@ -141,7 +165,7 @@ class RunFolder:
             return "failed"
         if eval_id is None and self.results()[0]:
             return "done"
-        if self.model.exists() or any(self.path.glob("checkpoint*.pt")):
+        if self.model.exists() or self.checkpoints():
             return "stopped"
         return "waiting"
 
@@ -162,7 +186,7 @@ class RunFolder:
 
         While several share the sampling it is their sum.
         """
-        whole = _progress(self.path / "progress.json")
+        whole = _progress(self.progress_file)
         parts = [_progress(path) for path in self.path.glob("samples-*/progress-*.json")]
         parts = [p for p in parts if p and p["time"] > whole.get("time", 0)]
         if not parts:

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from ltgen_bench.storage import lock
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file for binary writing; it takes the place of `path` only when the block ends without an error.
 
-    The data is on disk before the rename, so a crash at any moment leaves the old file or the new one, whole.
+    The data is on disk before the rename, so a crash at any moment leaves the old file or the new one, whole. Raises
+    `lock.Lost` when this process had locked the folder and somebody else has taken over: then nothing is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -25,6 +28,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        lock.check(path)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

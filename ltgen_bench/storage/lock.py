@@ -1,6 +1,7 @@
 """One worker per run folder, also on a shared file system: a lock file with host, process and heartbeat.
 
-Needs of the file system only that creating with O_EXCL and renaming are atomic (true on NFS); no flock.
+Needs of the file system only that creating with O_EXCL and renaming are atomic (true on NFS); no flock. An owner that
+was suspended may have lost its lock to another when it wakes up: `check`, asked before every write, stops it.
 """
 
 from __future__ import annotations
@@ -23,62 +24,120 @@ STALE = 60.0
 
 @dataclass(frozen=True)
 class Owner:
+    path: Path  # of the lock
     host: str
     pid: int
     token: str
-    age: float  # seconds since the last heartbeat
+    age: float  # seconds since the last heartbeat, by the clock of the file system
     driver: str = ""  # on whose behalf it works
+    processes: str | None = None  # where its pid means something; None in locks of earlier versions
 
     @property
     def alive(self) -> bool:
-        """Whether the owner still works: its process exists (on this host) and its heart beats."""
-        if self.host == socket.gethostname() and not _exists(self.pid):
+        """Whether the owner still works: its process exists, where that can be known, and its heartbeat is recent.
+
+        A heartbeat from the future is as old as one from the past: a clock was set back since.
+        """
+        here = self.host == socket.gethostname() if self.processes is None else self.processes == _processes()
+        if here and not _exists(self.pid):
             return False
-        return self.age < STALE
+        return abs(self.age) < STALE
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return f"process {self.pid} on {self.host}, which holds {self.path}"
 
 
 class Held(Exception):
     """Somebody else works on this run."""
 
 
+class Lost(Exception):
+    """Somebody else has taken over what this process had locked: it must write no more."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock that this process holds, or held."""
+
+    path: Path
+    token: str
+
+    def check(self) -> None:
+        """Raises Lost when it is no longer held. A file system that hiccups takes no lock away."""
+        try:
+            if json.loads(self.path.read_bytes())["token"] == self.token:
+                return
+        except FileNotFoundError:
+            raise Lost(f"the lock {self.path} is gone") from None
+        except OSError:
+            return
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise Lost(f"taken over by {owner(self.path)}, as nothing was heard of this one for {STALE:.0f} s")
+
+
+_held: set[Lock] = set()
+"""By this process."""
+
+
+def check(path: Path) -> None:
+    """Before a file is written: raises Lost when this process had locked the folder it lies in, and no longer has."""
+    folders = path.absolute().parents
+    for held in tuple(_held):
+        if held.path.parent in folders:
+            held.check()
+
+
 def owner(path: Path) -> Owner | None:
     """Who holds the lock, or None when there is none."""
     try:
-        content, age = path.read_text(), time.time() - path.stat().st_mtime
+        content, age = path.read_text(), _age(path)
         value = json.loads(content)
-        return Owner(str(value["host"]), int(value["pid"]), str(value["token"]), age, str(value.get("driver", "")))
+        host, pid, token = str(value["host"]), int(value["pid"]), str(value["token"])
+        return Owner(path, host, pid, token, age, str(value.get("driver", "")), value.get("processes"))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         # Just created and not yet written, or damaged: alive until it is old.
         with contextlib.suppress(FileNotFoundError):
-            return Owner("an unknown host", -1, "", time.time() - path.stat().st_mtime)
+            return Owner(path, "an unknown host", -1, "", _age(path))
         return None
 
 
 @contextlib.contextmanager
-def hold(path: Path, driver: str = "") -> Iterator[None]:
+def hold(path: Path, driver: str = "") -> Iterator[Lock]:
     """Hold the lock while the block runs. Raises Held when a living owner has it; takes over what a dead one left."""
+    path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex
-    _take(path, token, driver)
+    lock = Lock(path, uuid.uuid4().hex)
+    _take(path, lock.token, driver)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, token, stop), daemon=True)
-    beat.start()
+    heartbeat = threading.Thread(target=_beat, args=(lock, stop), daemon=True)
+    heartbeat.start()
     try:
-        yield
+        with share(lock):
+            yield lock
     finally:
         stop.set()
-        beat.join()
-        if (last := owner(path)) is not None and last.token == token:
+        heartbeat.join()
+        with contextlib.suppress(Lost, OSError):
+            lock.check()
             path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def share(lock: Lock) -> Iterator[None]:
+    """Let this process write, too, what another one that works with it has locked, while the block runs."""
+    _held.add(lock)
+    try:
+        yield
+    finally:
+        _held.discard(lock)
+
+
 def _take(path: Path, token: str, driver: str) -> None:
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": token, "driver": driver})
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": token, "driver": driver}
+    text = json.dumps(mine | {"processes": _processes()})
     while not _create(path, text):
         if (held := owner(path)) is None:
             continue
@@ -107,12 +166,37 @@ def _create(path: Path, text: str) -> bool:
     return True
 
 
-def _beat(path: Path, token: str, stop: threading.Event) -> None:
+def _beat(lock: Lock, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
-        # A file system that hiccups must not stop the heart.
+        # A file system that hiccups must not end the heartbeat; a lock that is lost does.
         with contextlib.suppress(OSError):
-            if (held := owner(path)) is not None and held.token == token:
-                os.utime(path)
+            try:
+                lock.check()
+            except Lost:
+                return
+            os.utime(lock.path)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was changed. Machines' clocks differ, so a new file beside it says what time it is there."""
+    changed = path.stat().st_mtime
+    probe = path.with_name(f".{uuid.uuid4().hex[:8]}.part")
+    try:
+        probe.touch(exist_ok=False)
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:  # one may only read here, or the disk is full
+        now = time.time()
+    return now - changed
+
+
+def _processes() -> str:
+    """What a process id is unique in: this machine since it was started, and this container (PID namespace) on it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return socket.gethostname()
 
 
 def _exists(pid: int) -> bool:
@@ -122,6 +206,6 @@ def _exists(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    with contextlib.suppress(OSError, IndexError):  # on Linux: one that has ended, but that nobody has buried yet
+    with contextlib.suppress(OSError, IndexError):  # on Linux: a zombie has ended
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

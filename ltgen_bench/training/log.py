@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ltgen_bench.errors import RunFailed
+from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import atomic_write
 from ltgen_bench.training.method import Step
 from ltgen_bench.training.trainer import Trainer
@@ -54,6 +55,7 @@ class JsonLines:
     def write(self, line: Line) -> None:
         head = {"step": line.step, "images": line.images}
         speed = {"seconds": round(line.seconds, 3), "images_per_s": round(line.images_per_s, 1)}
+        lock.check(self.path)
         with self.path.open("a") as file:
             file.write(json.dumps(head | speed | line.figures) + "\n")
 
