@@ -43,6 +43,7 @@ from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped, train
 from ltgen_bench.training.stack import build_stack
+from ltgen_bench.training.tracker import Trackers
 from ltgen_bench.training.trainer import Trainer
 
 
@@ -128,6 +129,7 @@ class Worker:
             progress=lambda step, steps, loss, rate: self.report("training", step, steps, loss=loss, images_per_s=rate),
             stop=lambda: self.stopping,
             checkpoint_seconds=execution.checkpoint_seconds,
+            track=execution.track,
         )
         if team.is_main:
             model_folder.save(
@@ -181,10 +183,18 @@ class Worker:
         grid = self.run_folder.grid(spec)
         draw(grid, self.say, lambda: save_grid(images, data, grid, title=title))
         images.save(path)
+        self.track(title, grid)
         # What cannot be removed (NFS keeps open files as .nfsXXXX) does no harm.
         shutil.rmtree(self.run_folder.shards(spec), ignore_errors=True)
         self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
         return images
+
+    def track(self, title: str, grid: Path) -> None:
+        """Show the trackers the grid of samples."""
+        run = self.job.run
+        trackers = Trackers(self.job.execution.track, self.run_folder.path, run, run.train.steps, self.say)
+        with contextlib.closing(trackers):
+            trackers.image(run.train.steps, title, grid)
 
     def made(self, path: Path, n: int, data: LongTail) -> Images | None:
         """The n images of a file that was made before; what is damaged is removed, to be made again."""

@@ -16,6 +16,7 @@ from ltgen_bench.sampling.sampler import labels
 from ltgen_bench.scoring.checks import check_enough
 from ltgen_bench.spec.presets import Preset
 from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
+from ltgen_bench.training import tracker
 
 
 def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SamplingSpec) -> None:
@@ -64,10 +65,12 @@ def _check_groups(net: NetSpec) -> None:
 
 
 def check_execution(execution: Execution) -> torch.device:
-    """The device to work on. Raises UsageError for one that is not here, or checkpoints that are too frequent."""
+    """The device to work on. Raises UsageError for one that is not here, frequent checkpoints, an unknown tracker."""
     device = pick_device(execution.device)
     if execution.checkpoint_seconds is not None and not execution.checkpoint_seconds >= 0.1:
         raise UsageError(f"--checkpoint-every must be at least 0.1 seconds, not {execution.checkpoint_seconds:g}")
+    for name in execution.track:
+        tracker.find(name)
     return device
 
 

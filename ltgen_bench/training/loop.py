@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.log import JsonLines, Log
+from ltgen_bench.training.log import JsonLines, Log, Sink
+from ltgen_bench.training.tracker import Trackers
 from ltgen_bench.training.trainer import Trainer
 
 
@@ -50,18 +52,22 @@ def train(
     progress: Callable[[int, int, float, float], None],
     stop: Callable[[], bool],
     checkpoint_seconds: float | None = None,
+    track: Sequence[str] = (),
 ) -> Trained:
     """Train a run in its folder, from its last checkpoint if it has one.
 
     progress(step, steps, loss, images per second) is called once per step. When `stop()` turns true the state is saved
     and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
-    them takes 1 % of the time. Raises RunFailed when the loss is not finite.
+    them takes 1 % of the time. track: names of experiment trackers. Raises RunFailed when the loss is not finite.
     """
     trainer.export()  # a method that cannot is better known before the training than after it
     saved = checkpoint.load(folder, trainer.spec.run_id, say)
     if saved is not None:
         trainer.restore(saved)
-    sinks = [JsonLines(folder / "train.jsonl", trainer.step).write] if trainer.team.is_main else []
+    sinks: list[Sink] = []
+    trackers = Trackers(track if trainer.team.is_main else (), folder, trainer.spec, trainer.step, say)
+    if trainer.team.is_main:
+        sinks = [JsonLines(folder / "train.jsonl", trainer.step).write, trackers.write]
     log, steps = Log(trainer, say, sinks), trainer.spec.train.steps
     if saved is not None:
         log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
@@ -77,15 +83,16 @@ def train(
         return now + (checkpoint_seconds or max(30.0, 100 * (now - started)))
 
     due = time.perf_counter() + (checkpoint_seconds or 30.0)
-    while trainer.step < steps:
-        log.add(*trainer.train_step())
-        progress(trainer.step, steps, log.loss, log.rate)
-        if trainer.stops(stop):
-            save()
-            raise Stopped(f"stopped at step {trainer.step} of {steps}")
-        if time.perf_counter() > due:
-            due = save()
-    save()
+    with contextlib.closing(trackers):
+        while trainer.step < steps:
+            log.add(*trainer.train_step())
+            progress(trainer.step, steps, log.loss, log.rate)
+            if trainer.stops(stop):
+                save()
+                raise Stopped(f"stopped at step {trainer.step} of {steps}")
+            if time.perf_counter() > due:
+                due = save()
+        save()
     return Trained(trainer.trained_net(), trainer.noise_prior, _summary(trainer, log))
 
 
