@@ -64,7 +64,7 @@ class Registry(Generic[Plugin]):
         try:
             module = importlib.import_module(module_name)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
             raise UsageError(f"{self.kind} {name!r} ({entry.origin}) cannot be imported: {reason}") from error
         candidates = [getattr(module, attribute, None)] if attribute else list(vars(module).values())
         for candidate in candidates:

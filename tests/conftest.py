@@ -5,6 +5,14 @@ from __future__ import annotations
 import os
 import signal
 
+# What the user has set must not change what is tested, here or in the processes that tests start.
+if set_by_the_user := os.environ.keys() & {
+    *("LTGEN_RUNS", "LTGEN_DATA", "LTGEN_PLUGINS"),
+    *("RAY_ADDRESS", "FORCE_COLOR", "NO_COLOR"),
+}:
+    for name in set_by_the_user:
+        del os.environ[name]
+os.environ["COLUMNS"] = "80"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -13,15 +21,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import dataclasses
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from ltgen_bench import ROOT
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.registry import Entry, Registry
 from ltgen_bench.runs.job import DataOptions
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import (
@@ -47,12 +58,25 @@ def digits() -> LongTail:
     return DataOptions().load("digitslt")
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the user has set must not change what is tested."""
-    for name in ("LTGEN_RUNS", "LTGEN_DATA", "LTGEN_PLUGINS", "RAY_ADDRESS", "FORCE_COLOR", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
+def hide_what_the_user_added() -> None:
+    """Let the registry pass over the user's own plugins: untracked files of a checkout, and installed packages.
+
+    Done before tests are collected, as some are made for each method that is found.
+    """
+    git = ["git", "-C", str(ROOT), "ls-files", "-z", "methods", "datasets"]
+    found = subprocess.run(git, capture_output=True, text=True) if (ROOT / ".git").exists() else None
+    tracked = {str(ROOT / name) for name in found.stdout.split("\0")} if found and found.returncode == 0 else None
+    in_folders = Registry._in_folders
+
+    def of_the_suite(self: Registry[Any]) -> Iterator[Entry]:
+        own = str(ROOT / f"{self.kind}s") + os.sep
+        return (e for e in in_folders(self) if tracked is None or e.origin in tracked or not e.origin.startswith(own))
+
+    Registry._in_folders = of_the_suite  # type: ignore[method-assign]
+    Registry._installed = lambda self: iter(())  # type: ignore[method-assign]
+
+
+hide_what_the_user_added()
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ltgen_bench import registry
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.planning.reproduce import command_line
 from ltgen_bench.runs.job import Execution
@@ -21,8 +22,8 @@ from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import write_json
 
 Cli = Callable[..., Any]
-METHODS = "cb, cbdm, cm, ddpm, noise-resampling, resample, t2h"
-DATASETS = "cifar100lt, cifar10lt, digitslt, fashionmnistlt, imagefolder"
+METHODS = ", ".join(registry.methods().entries())
+DATASETS = ", ".join(registry.datasets().entries())
 SMOKE = PRESETS["smoke"]
 COMMANDS = ["run", "list", "show", "status", "prepare", "score", "export", "publish", "leaderboard", "check", "doctor"]
 RUN = "run --method cm --dataset digitslt "

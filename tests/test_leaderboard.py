@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ltgen_bench.leaderboard.pages import build, figures, pull_text, score_text
+from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.text import pull_text, score_text
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.specs import PROTOCOL

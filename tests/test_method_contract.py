@@ -1,23 +1,31 @@
 """Every shipped method, and CM with every other, keeps the contract."""
 
+from pathlib import Path
+
 import pytest
 
 from ltgen_bench import registry
-from ltgen_bench.training.method_contract import CLAIMS, check_method
-from ltgen_bench.training.stack import parse_methods
+from ltgen_bench.errors import UsageError
+from ltgen_bench.training import method_contract
+from ltgen_bench.training.method import HOOKS, Method
+from ltgen_bench.training.method_contract import CLAIMS, Broken, check_method
+from ltgen_bench.training.stack import Stack, parse_methods
 
 METHODS = sorted(registry.methods().entries())
 COMBINATIONS = [f"cm+{name}" for name in METHODS if name not in ("cm", "ddpm")]
 VARIANTS = ["cm.dropout=shared", "cm.layers=all", "cm.layers=all cm.dropout=shared", "cbdm.target_labels=uniform"]
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
-@pytest.mark.parametrize("name", METHODS + COMBINATIONS)
+SAMPLES = "its network samples about as ddpm's does"
+PAIRS = [(name, c) for name in METHODS + COMBINATIONS for c in CLAIMS if c != SAMPLES or name in METHODS]
+
+
+@pytest.mark.parametrize(("name", "claim"), PAIRS)
 def test_contract(name, claim, digits):
     CLAIMS[claim](parse_methods(name), digits)
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("claim", [c for c in CLAIMS if c != SAMPLES])
 @pytest.mark.parametrize("settings", VARIANTS)
 def test_contract_of_variants(settings, claim, digits):
     chosen = {}
@@ -33,5 +41,99 @@ def test_a_broken_method_is_found(monkeypatch):
     kind = registry.methods().load("cm")
     monkeypatch.setattr(kind, "export", lambda self, state: state)
     problems = {claim: problem for claim, problem in check_method("cm") if problem}
-    assert list(problems) == ["export gives the plain network with equal outputs"]
+    assert list(problems) == ["export gives the plain network with equal outputs", SAMPLES]
     assert "left behind: unet.up_blocks.0." in problems["export gives the plain network with equal outputs"]
+
+
+class Velocity(Method):
+    """v-prediction, which a network learns as well as noise, and which the sampler takes for noise."""
+
+    name = "velocity"
+
+    def target(self, step, task):
+        abar = task.alphas_cumprod[step.t][:, None, None, None]
+        return abar.sqrt() * step.noise - (1 - abar).sqrt() * step.x0
+
+
+def test_a_method_that_predicts_something_else_than_noise_is_told_so(digits):
+    with pytest.raises(Broken, match="the sampler takes the network's output for the noise"):
+        CLAIMS[SAMPLES](Stack([Velocity()]), digits)
+
+
+class NaN(Method):
+    name = "nan"
+
+    def weight(self, step, task):
+        return step.base.new_full((len(step.y),), float("nan"))
+
+
+def test_an_optimised_interpreter_checks_too(digits):
+    """python -O leaves asserts out."""
+    path = Path(method_contract.__file__)
+    optimised = {"__name__": "optimised"}
+    exec(compile(path.read_text(encoding="utf-8"), path, "exec", optimize=1), optimised)
+    with pytest.raises(optimised["Broken"], match="loss nan at step 1"):
+        optimised["CLAIMS"]["the loss is finite"](Stack([NaN()]), digits)
+
+
+def test_check_says_which_hooks_a_method_overrides(cli):
+    got = cli("check", "method", "cm+cb")
+    assert got.code == 0
+    assert got.out.splitlines()[:2] == ["cm overrides wrap, export, losses, reuses_encoder", "cb overrides weight"]
+    assert got.out.count("\nok     ") == len(CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "hook"),
+    [
+        ("weigth", "weight"),
+        ("weights", "weight"),
+        ("loss", "losses"),
+        ("targets", "target"),
+        ("noiseprior", "noise_prior"),
+        ("samplings", "sampling"),
+        ("reuse_encoder", "reuses_encoder"),
+        ("wraps", "wrap"),
+        ("Export", "export"),
+    ],
+)
+def test_a_misspelt_hook_is_refused(misspelt, hook):
+    sentence = (
+        f"Mine.{misspelt}() is no hook and would never be called. Did you mean {hook}()? "
+        f"If it is a helper, call it _{misspelt}()"
+    )
+    with pytest.raises(UsageError) as error:
+        type("Mine", (Method,), {"name": "mine", misspelt: lambda self, step, task: None})
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "helper", ["coefficients", "class_weights", "temperature", "distance", "mean_image", "schedule", "_weigth", "draw"]
+)
+def test_helpers_are_allowed(helper):
+    assert type("Mine", (Method,), {"name": "mine", helper: lambda self: None})
+    assert helper not in HOOKS
+
+
+def test_a_hyper_parameter_without_annotation_is_refused():
+    with pytest.raises(UsageError) as error:
+        type("Mine", (Method,), {"name": "mine", "power": 0.5})
+    assert str(error.value) == (
+        "Mine.power has no type, so it is no hyper-parameter: write `power: float = 0.5`, or call it POWER if it is a "
+        "constant"
+    )
+    kind = registry.methods().load("cm")
+    with pytest.raises(UsageError, match="write `w_div: float = "):  # would keep the inherited default
+        type("CM2", (kind,), {"name": "cm2", "w_div": 1.0})
+    assert type("CM2", (kind,), {"name": "cm2", "version": 2, "order": 11, "TINY": 1e-9})
+
+
+def test_the_sentence_reaches_who_uses_the_method(cli, tmp_path, monkeypatch):
+    path = tmp_path / "methods" / "bad.py"
+    path.parent.mkdir()
+    source = "class Bad(Method):\n    name = 'misspelt'\n\n    def weigth(self, step, task):\n        return None\n"
+    path.write_text(f"from ltgen_bench.training.method import Method\n\n\n{source}")
+    monkeypatch.setattr("ltgen_bench.methods.__path__", [str(path.parent)])
+    done = cli("check", "method", "misspelt")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: method 'misspelt' ({path}) cannot be imported: Bad.weigth() is no hook")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from ltgen_bench.cli.options import (
     DataDir,
 )
 from ltgen_bench.errors import unknown
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command("check", epilog="Example:\n\n`ltgen-bench check method mymethod`")
@@ -25,7 +22,10 @@ def check_(
     if kind != "method":
         raise unknown("kind", kind, ["method"], "check")
     from ltgen_bench.training.method_contract import check_method
+    from ltgen_bench.training.stack import overridden, parse_methods
 
+    for method in parse_methods(name).methods:
+        print(f"{method.name} overrides {', '.join(overridden(method)) or 'no hook: it is the shared recipe'}")
     failed = False
     for claim, problem in check_method(name):
         print(f"{'ok    ' if problem is None else 'FAILED'} {claim}{f': {problem}' if problem else ''}")

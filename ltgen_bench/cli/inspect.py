@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from ltgen_bench.cli.options import (
     RunsDir,
 )
 from ltgen_bench.errors import unknown
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command(

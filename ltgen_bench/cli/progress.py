@@ -19,9 +19,9 @@ BARS = 8
 """Runs that have a bar of their own on a terminal."""
 
 
-def console() -> Console:
+def console(*, quiet: bool = False) -> Console:
     """Prints text as it is: no colours, and lines are not cut, so that paths can be copied and searched."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
+    return Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
 
 
 class Terminal:

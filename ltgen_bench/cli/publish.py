@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,10 +15,6 @@ from ltgen_bench.cli.options import (
     RunsDir,
 )
 from ltgen_bench.cli.results import write_text
-from ltgen_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    from ltgen_bench.runs.record import Record
 
 
 @app.command(epilog="Example:\n\n`ltgen-bench export 3f2a my-model`")
@@ -28,19 +24,10 @@ def export(
     runs: RunsDir = RUNS,
 ) -> None:
     """Write a trained network as a folder that plain diffusers loads: UNet2DModel.from_pretrained(FOLDER)."""
-    import shutil
-
+    from ltgen_bench.runs.export import export as export_
     from ltgen_bench.runs.run_folder import find_run
 
-    found = find_run(runs, name)
-    if not found.model.exists():
-        raise UsageError(f"{found.path.name} has no trained network")
-    if folder.exists():
-        raise UsageError(f"{folder} exists already; name a new folder")
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of an export that was interrupted
-    shutil.copytree(found.model, part)
-    part.replace(folder)
+    export_(find_run(runs, name), folder)
     print(f"wrote {folder}: diffusers.UNet2DModel.from_pretrained({str(folder)!r})")
 
 
@@ -51,24 +38,11 @@ def publish(
     folder: Boards = BOARDS,
 ) -> None:
     """Copy the results of runs to the leaderboards' records."""
+    from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
 
-    found: list[Record] = []
-    for run_folder in [find_run(runs, name) for name in names]:
-        records, problems = run_folder.results()
-        if problems:
-            raise UsageError(f"nothing published: {problems[0]}")
-        if not records:
-            raise UsageError(f"run {run_folder.path.name} has no result yet")
-        found += records
-    for record in found:
-        run = record.run
-        target = folder / "results" / run.dataset.name / run.method / f"{record.run_id}-{record.eval_id}.json"
-        if target.exists():
-            print(f"{target} exists already; left as it is")
-            continue
-        record.write(target)
-        print(f"wrote {target}")
+    for path, new in boards.publish([find_run(runs, name) for name in names], folder):
+        print(f"wrote {path}" if new else f"{path} exists already; left as it is")
 
 
 @app.command(
@@ -90,22 +64,22 @@ def leaderboard(
 ) -> None:
     """Rebuild the leaderboard pages from their records."""
     from ltgen_bench.cli.show import complain
-    from ltgen_bench.leaderboard.pages import build, figures
-    from ltgen_bench.runs.record import read_records
+    from ltgen_bench.leaderboard import folder as boards
+    from ltgen_bench.leaderboard.frame import figures
 
-    records, problems = read_records(folder / "results", "**/*.json")
+    records, problems = boards.published(folder)
     if not records:
         print(f"no results in {folder / 'results'}")
     outdated = False
-    for dataset, text in build(records).items():
-        path = folder / f"{dataset}.md"
-        same = path.exists() and path.read_bytes() == text.encode()
-        outdated |= not same
+    for page in boards.pages(records, folder):
+        current = page.current
+        outdated |= not current
         if check:
-            print(f"{path} {'is up to date' if same else 'is not what the records give; run ltgen-bench leaderboard'}")
-        elif not same:
-            write_text(path, text)
-            print(f"wrote {path}")
+            said = "is up to date" if current else "is not what the records give; run ltgen-bench leaderboard"
+            print(f"{page.path} {said}")
+        elif not current:
+            page.write()
+            print(f"wrote {page.path}")
     if csv is not None:
         write_text(csv, figures(records).to_csv(index=False))
         print(f"wrote {csv}")

@@ -19,7 +19,8 @@ SHOWN = 3
 def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Record]], runs: Path) -> list[str]:
     """Print the scores of what is done and rebuild the pages of this runs folder; problems with its files."""
     from ltgen_bench.cli.show import complain
-    from ltgen_bench.leaderboard.pages import build, score_text
+    from ltgen_bench.leaderboard.pages import build
+    from ltgen_bench.leaderboard.text import score_text
     from ltgen_bench.runs.record import read_records
 
     for work, record in finished if len(finished) <= SHOWN else ():

@@ -79,7 +79,8 @@ def score(
 ) -> None:
     """Score a trained run again, with other features or sampling; or images from any other trainer.
 
-    A run is not trained again; what is not named stays as in its first score.
+    A run is not trained again (one that was stopped half way is trained on first); what is not named stays as in its
+    first score.
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.launch.launcher import Resources, local

@@ -42,7 +42,7 @@ def list_presets(_: str, __: Path) -> None:
 def list_runs(_: str, runs: Path) -> None:
     from tabulate import tabulate
 
-    from ltgen_bench.leaderboard.pages import row_name
+    from ltgen_bench.leaderboard.rows import row_name
     from ltgen_bench.runs.run_folder import run_folders
 
     rows, problems = [], []
@@ -118,7 +118,7 @@ def show_preset(name: str, _: Path) -> None:
 def show_run(name: str, runs: Path) -> None:
     import json
 
-    from ltgen_bench.leaderboard.pages import pull_text, score_text
+    from ltgen_bench.leaderboard.text import pull_text, score_text
     from ltgen_bench.planning.reproduce import command_line
     from ltgen_bench.runs.run_folder import find_run
 

@@ -129,15 +129,13 @@ def rescore(
     data: DataOptions,
     execution: Execution,
 ) -> Job:
-    """The job that scores a trained run with other features or sampling, the rest as in its first score.
+    """The job that scores a run with other features or sampling, the rest as in its first score.
 
-    Raises UsageError.
+    A run that is not trained to its end is trained on first. Raises UsageError.
     """
     check_execution(execution)
     run = run_folder.spec
     assert isinstance(run, RunSpec)
-    if not run_folder.model.exists():
-        raise UsageError(f"run {run.run_id} is not trained yet; the command that started it goes on with it")
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")

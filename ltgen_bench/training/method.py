@@ -17,6 +17,8 @@ share (optimizer, schedule, batch size, EMA, label dropout, precision, sampler) 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +28,7 @@ from typing_extensions import dataclass_transform
 
 from ltgen_bench.diffusion.dropout_masks import HALVES
 from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.errors import UsageError
 from ltgen_bench.rng import seed_dropout
 
 if TYPE_CHECKING:
@@ -115,12 +118,19 @@ class Step:
         self.alarms[f"{self._method}/{name}"] = share.detach()
 
 
+HOOKS = ("wrap", "export", "sampling", "noise_prior", "target", "weight", "losses", "reuses_encoder")
+"""All that a method can override."""
+
+
 @dataclass_transform(frozen_default=True)
 class Method:
-    """A long-tail training method. Subclass it, name it, override the hooks you need.
+    """A long-tail training method. Subclass it, name it, override the hooks you need; methods/README.md has examples.
 
     Annotated class attributes are hyper-parameters (int, float, bool, str); the subclass becomes a frozen dataclass of
     them. Raise UsageError in `__post_init__` for a value that makes no sense.
+
+    The class statement raises UsageError for a public method that looks like a misspelt hook, and for an attribute that
+    looks like a hyper-parameter without annotation: both would change nothing, silently.
     """
 
     name: ClassVar[str]
@@ -134,6 +144,7 @@ class Method:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _check_attributes(cls)
         dataclasses.dataclass(frozen=True)(cls)
 
     def wrap(self, net: Denoiser, task: Task, rng: torch.Generator) -> None:
@@ -170,3 +181,30 @@ class Method:
     def reuses_encoder(self) -> bool:
         """Whether `losses` uses `step.encoded`. If no method does, the shared pass is run, and compiled, in one."""
         return False
+
+
+def _check_attributes(cls: type[Method]) -> None:
+    """Raises UsageError for what its author must have meant as a hook or a hyper-parameter."""
+    given = {"name", "version", "order", "deviations"}
+    for name, value in vars(cls).items():
+        if name.startswith("_") or name in HOOKS:
+            continue
+        if inspect.isfunction(value) or isinstance(value, staticmethod | classmethod):
+            spelt = name.lower().replace("_", "")
+            if near := difflib.get_close_matches(spelt, _SPELT_HOOKS, n=1, cutoff=0.75):
+                hook = _SPELT_HOOKS[near[0]]
+                raise UsageError(
+                    f"{cls.__name__}.{name}() is no hook and would never be called. Did you mean {hook}()? "
+                    f"If it is a helper, call it _{name}()"
+                )
+        elif isinstance(value, bool | int | float | str) and not (
+            name in given or name in inspect.get_annotations(cls) or name.isupper()
+        ):
+            kind = type(value).__name__
+            raise UsageError(
+                f"{cls.__name__}.{name} has no type, so it is no hyper-parameter: write `{name}: {kind} = {value!r}`, "
+                f"or call it {name.upper()} if it is a constant"
+            )
+
+
+_SPELT_HOOKS = {hook.replace("_", ""): hook for hook in HOOKS}

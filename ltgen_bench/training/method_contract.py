@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
+import math
 import re
 from collections.abc import Callable, Iterator
 
@@ -12,25 +15,38 @@ from torch import Tensor, nn
 from ltgen_bench import registry
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.diffusion.unet import build
+from ltgen_bench.sampling.sampler import labels, sample
 from ltgen_bench.spec.presets import SECTIONS
 from ltgen_bench.spec.serialise import from_json, to_json
-from ltgen_bench.spec.specs import DiffusionSpec, MethodSpec, NetSpec, RunSpec, TrainSpec
+from ltgen_bench.spec.specs import DiffusionSpec, MethodSpec, NetSpec, RunSpec, SamplingSpec, TrainSpec
 from ltgen_bench.training.stack import Stack, build_stack, describe, parse_methods
 from ltgen_bench.training.trainer import Trainer
 
 STEPS = 6
 NET = NetSpec(channels=(32, 32), layers=1, dropout=0.1)
+TINY = NetSpec(channels=(16, 16), layers=1, attention=-1, dropout=0)
+FAR = 4.0
+"""Samples may be that many times as far from the training images as ddpm's: methods are within 1.6, v-prediction is at
+30."""
 TRAIN = TrainSpec(steps=STEPS, batch=12, lr=1e-3, warmup=2, ema=0.9, label_dropout=0.3, flip=False, precision="fp32")
+
+
+class Broken(Exception):
+    """A method does not keep a claim; the message says how. No assert: `python -O` would leave it out."""
+
+
+def _require(kept: bool, otherwise: str) -> None:
+    if not kept:
+        raise Broken(otherwise)
 
 
 def check_method(text: str) -> Iterator[tuple[str, str | None]]:
     """(claim, what breaks it or None) for a method or a combination. Raises UsageError when it is not known."""
-    stack = parse_methods(text)
-    data = registry.datasets().load("digitslt")().load()
+    stack, data = parse_methods(text), _digits()
     for claim, check in CLAIMS.items():
         try:
             check(stack, data)
-        except AssertionError as error:
+        except Broken as error:
             yield claim, str(error)
         except Exception as error:
             yield claim, f"{type(error).__name__}: {error}"
@@ -38,9 +54,13 @@ def check_method(text: str) -> Iterator[tuple[str, str | None]]:
             yield claim, None
 
 
-def trainer(stack: Stack, data: LongTail, seed: int = 0) -> Trainer:
+def _digits() -> LongTail:
+    return registry.datasets().load("digitslt")().load()
+
+
+def trainer(stack: Stack, data: LongTail, seed: int = 0, *, net: NetSpec = NET, train: TrainSpec = TRAIN) -> Trainer:
     """A trainer of a small network on the task."""
-    spec = RunSpec("contract", data.spec, tuple(map(describe, stack.methods)), NET, TRAIN, DiffusionSpec(), seed)
+    spec = RunSpec("contract", data.spec, tuple(map(describe, stack.methods)), net, train, DiffusionSpec(), seed)
     return Trainer(spec, data, stack, torch.device("cpu"))
 
 
@@ -53,15 +73,17 @@ def trained(stack: Stack, data: LongTail, steps: int = STEPS) -> Trainer:
 
 def named_well(stack: Stack, data: LongTail) -> None:
     for m in stack.methods:
-        assert re.fullmatch(r"[a-z0-9][a-z0-9-]*", m.name), f"{m.name!r}: use lower-case letters, digits and hyphens"
-        assert m.name not in SECTIONS, f"{m.name!r} is the name of a section of settings"
+        _require(
+            bool(re.fullmatch(r"[a-z0-9][a-z0-9-]*", m.name)), f"{m.name!r}: use lower-case letters, digits and hyphens"
+        )
+        _require(m.name not in SECTIONS, f"{m.name!r} is the name of a section of settings")
 
 
 def finite_loss(stack: Stack, data: LongTail) -> None:
     made = trainer(stack, data)
     for _ in range(STEPS):
         loss, terms, _ = made.train_step()
-        assert torch.isfinite(loss), f"loss {loss.item()} at step {made.step}, terms {terms}"
+        _require(bool(torch.isfinite(loss)), f"loss {loss.item()} at step {made.step}, terms {terms}")
 
 
 def gradients_everywhere(stack: Stack, data: LongTail) -> None:
@@ -69,23 +91,23 @@ def gradients_everywhere(stack: Stack, data: LongTail) -> None:
     made = trained(stack, data, 2)
     reached = {name for _ in range(STEPS) if made.train_step() for name, p in _trainable(made.net) if _moved(p)}
     missing = {name for name, _ in _trainable(made.net)} - reached
-    assert not missing, f"no gradient reaches {', '.join(sorted(missing)[:3])}"
+    _require(not missing, f"no gradient reaches {', '.join(sorted(missing)[:3])}")
 
 
 def same_draws(stack: Stack, data: LongTail) -> None:
     mine, plain = trainer(stack, data), trainer(parse_methods("ddpm"), data)
     for index in range(STEPS):
         a, b = mine.make_step(index), plain.make_step(index)
-        assert torch.equal(a.t, b.t), f"other times than ddpm at step {index}"
-        assert a.unconditional == b.unconditional, f"other label dropout than ddpm at step {index}"
+        _require(torch.equal(a.t, b.t), f"other times than ddpm at step {index}")
+        _require(a.unconditional == b.unconditional, f"other label dropout than ddpm at step {index}")
         if stack.sampling(mine.task) is None:
-            assert torch.equal(a.x0, b.x0), f"other images than ddpm at step {index}"
-            assert torch.equal(a.y, b.y), f"other labels than ddpm at step {index}"
+            _require(torch.equal(a.x0, b.x0), f"other images than ddpm at step {index}")
+            _require(torch.equal(a.y, b.y), f"other labels than ddpm at step {index}")
         if (prior := stack.noise_prior(mine.task)) is None:
-            assert torch.equal(a.noise, b.noise), f"other noise than ddpm at step {index}"
+            _require(torch.equal(a.noise, b.noise), f"other noise than ddpm at step {index}")
         else:
             expected = prior.mean[a.y] + prior.std[a.y][:, None, None, None] * b.noise
-            assert torch.equal(a.noise, expected), f"noise is not mean + std * the noise of ddpm at step {index}"
+            _require(torch.equal(a.noise, expected), f"noise is not mean + std * the noise of ddpm at step {index}")
 
 
 def exact_resume(stack: Stack, data: LongTail) -> None:
@@ -98,7 +120,7 @@ def exact_resume(stack: Stack, data: LongTail) -> None:
     while resumed.step < STEPS:
         resumed.train_step()
     for (name, a), (_, b) in zip(_flat(straight.state()), _flat(resumed.state()), strict=True):
-        assert torch.equal(a, b), f"{name} differs after resuming"
+        _require(torch.equal(a, b), f"{name} differs after resuming")
 
 
 def exports_plain_network(stack: Stack, data: LongTail) -> None:
@@ -106,23 +128,60 @@ def exports_plain_network(stack: Stack, data: LongTail) -> None:
     before = copy.deepcopy(made.state())
     exported = made.trained_net()
     for (name, a), (_, b) in zip(_flat(before), _flat(made.state()), strict=True):
-        assert torch.equal(a, b), f"exporting changed {name} of the network in training"
+        _require(torch.equal(a, b), f"exporting changed {name} of the network in training")
     plain = build(NET, size=data.spec.size, channels=data.spec.channels, num_classes=len(data.class_counts), seed=0)
     expected = {k: v.shape for k, v in plain.state_dict().items()}
     got = {k: v.shape for k, v in exported.state_dict().items()}
-    assert got == expected, f"exported keys differ from the plain network's: {sorted(expected.keys() ^ got.keys())[:3]}"
+    _require(
+        got == expected, f"exported keys differ from the plain network's: {sorted(expected.keys() ^ got.keys())[:3]}"
+    )
     with torch.no_grad():
         for p, averaged in zip(made.params, made.ema, strict=True):
             p.copy_(averaged)
         made.net.eval()
         step = made.make_step(0)
         gap = (made.net(step.xt, step.t, step.y) - exported(step.xt, step.t, step.y)).abs().max().item()
-    assert gap <= 1e-5, f"exported and wrapped network differ by {gap:.2g}"
+    _require(gap <= 1e-5, f"exported and wrapped network differ by {gap:.2g}")
+
+
+def samples_like_ddpm(stack: Stack, data: LongTail) -> None:
+    far = _distance(stack, data) / _distance_of_ddpm()
+    _require(
+        far <= FAR,
+        f"after a short training its samples are {far:.3g} times as far from the training images as those of ddpm; the "
+        "sampler takes the network's output for the noise, so what target() gives must be noise (not x0, v or a score)",
+    )
+
+
+@functools.cache
+def _distance_of_ddpm() -> float:
+    return _distance(parse_methods("ddpm"), _digits())
+
+
+def _distance(stack: Stack, data: LongTail) -> float:
+    """Of samples to the nearest training image, after a training just long enough to predict noise: RMS of pixels."""
+    made = trainer(stack, data, net=TINY, train=dataclasses.replace(TRAIN, steps=60, batch=32, lr=3e-3))
+    while made.step < made.spec.train.steps:
+        made.train_step()
+    x = sample(
+        made.trained_net(),
+        SamplingSpec(images=30, steps=10, omega=0),
+        made.spec.diffusion,
+        index=range(30),
+        y=labels(30, len(data.class_counts)),
+        shape=(data.spec.channels, data.spec.size, data.spec.size),
+        seed=0,
+        device=made.device,
+        noise_prior=made.noise_prior,
+    )
+    real = torch.from_numpy(data.train.pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    nearest = torch.cdist(x.flatten(1), real.flatten(1)).amin(1)
+    return nearest.mean().item() / math.sqrt(x[0].numel())
 
 
 def settings_are_json(stack: Stack, data: LongTail) -> None:
     specs = [from_json(MethodSpec, to_json(describe(m))) for m in stack.methods]
-    assert build_stack(specs).methods == stack.methods, "hyper-parameters do not survive being written and read"
+    _require(build_stack(specs).methods == stack.methods, "hyper-parameters do not survive being written and read")
 
 
 CLAIMS: dict[str, Callable[[Stack, LongTail], None]] = {
@@ -133,6 +192,7 @@ CLAIMS: dict[str, Callable[[Stack, LongTail], None]] = {
     "it sees the same batches, times and noise as ddpm": same_draws,
     "a resumed run equals an uninterrupted one bit for bit": exact_resume,
     "export gives the plain network with equal outputs": exports_plain_network,
+    "its network samples about as ddpm's does": samples_like_ddpm,
 }
 
 

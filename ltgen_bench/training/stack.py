@@ -16,7 +16,7 @@ from ltgen_bench.spec.serialise import canonical, override, to_json
 from ltgen_bench.spec.specs import (
     MethodSpec,
 )
-from ltgen_bench.training.method import Method, Step, Task
+from ltgen_bench.training.method import HOOKS, Method, Step, Task
 
 if TYPE_CHECKING:
     from ltgen_bench.diffusion.denoiser import Denoiser
@@ -96,9 +96,14 @@ def _overrides(method: Method, hook: str) -> bool:
     return getattr(type(method), hook) is not getattr(Method, hook)
 
 
+def overridden(method: Method) -> tuple[str, ...]:
+    """The hooks that a method has of its own."""
+    return tuple(hook for hook in HOOKS if _overrides(method, hook))
+
+
 def overrides_nothing(method: Method) -> bool:
     """Whether a method has no hooks of its own, so that it adds nothing to other methods."""
-    return not any(_overrides(method, h) for h in (*EXCLUSIVE, "wrap", "export", "weight", "losses"))
+    return not set(overridden(method)) - {"reuses_encoder"}
 
 
 def parse_methods(text: str, settings: Mapping[str, Mapping[str, str]] | None = None) -> Stack:

@@ -1,0 +1,189 @@
+"""What scripts and notebooks call: plan a grid and run it, score images, load results. Reached as `ltgen_bench.plan`.
+
+Errors are those of the command line: UsageError, in one sentence, for whatever the caller can mend.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from typing_extensions import Unpack
+
+from ltgen_bench.cli.progress import Terminal, console
+from ltgen_bench.data.external import read
+from ltgen_bench.data.images import Images
+from ltgen_bench.device import pick_device
+from ltgen_bench.errors import RunFailed, UsageError
+from ltgen_bench.launch.launcher import Launcher, Resources, local
+from ltgen_bench.leaderboard.folder import published
+from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.planning.plan import Request
+from ltgen_bench.planning.plan import plan as plan_request
+from ltgen_bench.runs.job import DataOptions, Execution, Job
+from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.scoring.extractors import extractor
+from ltgen_bench.scoring.scorer import Scoring
+from ltgen_bench.spec.presets import PRESETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ltgen_bench.scoring.scorer import Scores
+
+AnyPath = str | os.PathLike[str]
+SOURCES = ("result-*.json", "*/*/*/result-*.json")
+"""Where results lie below a run's folder, and below a folder of runs."""
+
+
+class Options(TypedDict, total=False):
+    """What `plan` and `score` know besides, as the command line has it.
+
+    imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
+    reference: the images of `imagefolder`; data_dir: of prepared datasets; features: the extractor, by default the
+    preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
+    """
+
+    imbalance: float | None
+    size: int
+    data: AnyPath
+    reference: AnyPath
+    data_dir: AnyPath
+    features: str
+    features_weights: AnyPath
+    device: str
+
+
+def plan(
+    methods: str | Iterable[str],
+    datasets: str | Iterable[str],
+    *,
+    seeds: Iterable[int] = (0,),
+    preset: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    runs: AnyPath = "runs",
+    **options: Unpack[Options],
+) -> list[Job]:
+    """The runs of a grid, methods x datasets x seeds, for `run`. Loads the datasets; trains and writes nothing.
+
+    methods: names, combined ones as "cm+cbdm". preset: by default the dataset's own. settings: as after `--set`:
+    {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders.
+    """
+    request = Request(
+        methods=_names(methods),
+        datasets=_names(datasets),
+        seeds=list(seeds),
+        preset=preset,
+        settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
+        features=options.get("features"),
+        data=_data(options),
+        execution=_execution(options),
+    )
+    return plan_request(request, _path(runs))
+
+
+def run(
+    jobs: Iterable[Job],
+    *,
+    launcher: Literal["local", "ray"] | Launcher = "local",
+    retry_failed: bool = False,
+    quiet: bool = False,
+) -> list[Record]:
+    """Train, sample and score what is not done yet; the records of all jobs, in their order.
+
+    What was interrupted goes on where it was. launcher: "local" does one run after another; "ray" as many at once as
+    there are GPUs, or cores without them, on this machine or the cluster named by RAY_ADDRESS. retry_failed: try again
+    what failed before. quiet: show no progress. Raises RunFailed, after the others are done, when a run has no result.
+    """
+    jobs = list(jobs)
+    startable = {"waiting", "stopped", *(["failed"] if retry_failed else [])}
+    todo = [job for job in jobs if job.state in startable]
+    if todo:
+        with _launcher(launcher, todo) as launch, Terminal(console(quiet=quiet), len(todo)) as show:
+            launch(todo, show)
+    records = [job.run_folder.record(job.eval.eval_id) for job in jobs]
+    if left := [job for job, record in zip(jobs, records, strict=True) if record is None]:
+        which = "; ".join(f"{job.title} {job.state}, see {job.folder}" for job in left)
+        raise RunFailed(f"{len(left)} of {len(jobs)} runs have no result: {which}")
+    return [record for record in records if record is not None]
+
+
+def score(
+    images: Images | AnyPath, dataset: str, *, cache: AnyPath | None = None, **options: Unpack[Options]
+) -> Scores:
+    """Every figure of images, from any trainer, against a dataset: {metric: {"overall" or group: {"value": ...}}}.
+
+    images: as many of each class; or an npz, folder or zip of them, as `ltgen-bench score --samples` reads it.
+    features: by default those of the dataset's preset. cache: folder to keep features in. Nothing else is written.
+    """
+    from ltgen_bench import registry
+
+    kind = registry.datasets().load(dataset, f"score(..., {dataset!r})")
+    data = _data(options).open(kind).load()
+    given = images if isinstance(images, Images) else read(_path(images), data)
+    name = options.get("features") or PRESETS[kind.preset].features
+    execution = _execution(options)
+    network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
+    folder = _path(cache) if cache is not None else None
+    return Scoring(given, data.reference, data.groups, network, train=data.train, test=data.test, cache=folder).scores()
+
+
+def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
+    """Every figure in a folder of runs, a run's folder or a leaderboards folder: a row per result, metric and group.
+
+    Columns besides value, se, n_gen, ...: what identifies the result, settings by the names that `--set` knows. Files
+    that cannot be trusted are left out with a warning. Raises UsageError when there is no such folder.
+    """
+    path = _path(folder)
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such folder")
+    records, problems = published(path)
+    for pattern in SOURCES:
+        more = read_records(path, pattern)
+        records, problems = records + more[0], problems + more[1]
+    for problem in problems:
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    return figures(records)
+
+
+def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> AbstractContextManager[Launcher]:
+    if not isinstance(launcher, str):
+        return nullcontext(launcher)
+    gpus = float(any(pick_device(job.execution.device).type == "cuda" for job in jobs))
+    if launcher == "local":
+        return nullcontext(local(Resources(gpus)))
+    if launcher == "ray":
+        from ltgen_bench.launch.ray_cluster import Cluster
+
+        return Cluster(Resources(gpus, 2 if gpus else 1), os.environ.get("RAY_ADDRESS"))
+    raise UsageError(f"launcher {launcher!r}: give 'local', 'ray' or a function")
+
+
+def _names(names: str | Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _path(path: AnyPath) -> Path:
+    """Absolute, because workers may run elsewhere."""
+    return Path(path).expanduser().absolute()
+
+
+def _text(value: object) -> str:
+    """A setting's value as it is typed on the command line."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(_text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _data(options: Mapping[str, Any]) -> DataOptions:
+    paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
+    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths)
+
+
+def _execution(options: Mapping[str, Any]) -> Execution:
+    weights = options.get("features_weights")
+    return Execution(options.get("device", "auto"), str(_path(weights)) if weights else None)

@@ -1,0 +1,83 @@
+"""What stands above a table: its title, and what all its rows have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ltgen_bench.leaderboard.statistics import COLUMNS, metric_name
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
+
+
+def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
+    """Specs of a record that is of a run, not of images made elsewhere."""
+    assert isinstance(record.run, RunSpec)
+    assert isinstance(record.eval, EvalSpec)
+    return record.run, record.eval
+
+
+def title(record: Record) -> str:
+    """What tables mostly differ in; the rest is in the caption."""
+    run, score = run_of(record)
+    data, train = run.dataset, run.train
+    imbalance = f"imbalance {data.imbalance:g}" if data.imbalance is not None else "images as they come"
+    return (
+        f"{data.size}x{data.size}, {imbalance}, {train.steps:,} steps x {train.batch}, {score.sample.images:,} images, "
+        f"omega {score.sample.omega:g}, {score.features}"
+    )
+
+
+def caption(records: Sequence[Record]) -> str:
+    run, score = run_of(records[0])
+    presets = " or ".join(sorted({run_of(r)[0].preset for r in records}))
+    train, sample = run.train, score.sample
+    network = "-".join(map(str, run.net.channels))
+    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}{', clipped' * sample.clip}"
+    lines = [
+        _data_line(records[0]),
+        f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "
+        f"EMA {train.ema:g}, {train.precision}; network {network}, "
+        f"{run.net.groups} groups, dropout {run.net.dropout:g}",
+        f"- sampling: {sample.images:,} images, the same number of each class; {sampler}",
+        _scoring_line(records[0]),
+        f"- protocol {run.protocol}, score version {score.score_version}",
+    ]
+    return "\n".join(lines)
+
+
+def given_title(records: Sequence[Record]) -> str:
+    """The same of images made elsewhere."""
+    size, images = records[0].run.dataset.size, [r.run.images for r in records if isinstance(r.run, ExternalSpec)]
+    return f"{size}x{size}, {max(images):,} images, {records[0].eval.features}"
+
+
+def given_caption(records: Sequence[Record]) -> str:
+    first = records[0]
+    return "\n".join([_data_line(first), _scoring_line(first), f"- score version {first.eval.score_version}"])
+
+
+def _data_line(record: Record) -> str:
+    data = record.run.dataset
+    counts = data.class_counts
+    return (
+        f"- data: {sum(counts):,} training images of {len(counts)} classes, {max(counts):,} to {min(counts):,} each; "
+        f"split `{data.split_sha256[:12]}`"
+    )
+
+
+def _scoring_line(record: Record) -> str:
+    score, figures = record.eval, COLUMNS[0].figures(record)
+    return (
+        f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
+        f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
+        f"({_group_sizes(record)}); reference `{score.reference_sha256[:12]}`"
+    )
+
+
+def _group_sizes(record: Record) -> str:
+    groups = record.scores.get(metric_name(record, "FD"), {})
+    return ", ".join(
+        f"{name} {figures['n_gen']:,} / {figures['n_real']:,}"
+        for name, figures in groups.items()
+        if name in ("majority", "medium", "minority") and "n_gen" in figures
+    )

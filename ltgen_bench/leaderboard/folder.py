@@ -1,0 +1,65 @@
+"""A leaderboards folder: the published records, and the pages made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.storage.atomic_files import atomic_write
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page of a dataset: where it belongs, and what the records give."""
+
+    path: Path
+    text: str
+
+    @property
+    def current(self) -> bool:
+        """Whether the file holds that text."""
+        return self.path.exists() and self.path.read_bytes() == self.text.encode()
+
+    def write(self) -> None:
+        with atomic_write(self.path) as file:
+            file.write(self.text.encode())
+
+
+def pages(records: Iterable[Record], folder: Path) -> list[Page]:
+    """The pages of all records, one per dataset; nothing is written."""
+    return [Page(folder / f"{dataset}.md", text) for dataset, text in build(records).items()]
+
+
+def published(folder: Path) -> tuple[list[Record], list[str]]:
+    """The records of a leaderboards folder, and what is wrong with the files that are left out."""
+    return read_records(folder / "results", "**/*.json")
+
+
+def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Copy the results of runs into a leaderboards folder; each file, and whether it is new: none is overwritten.
+
+    Raises UsageError, before anything is written, when a run has no result or a damaged one.
+    """
+    found: list[Record] = []
+    for run_folder in run_folders:
+        records, problems = run_folder.results()
+        if problems:
+            raise UsageError(f"nothing published: {problems[0]}")
+        if not records:
+            raise UsageError(f"run {run_folder.path.name} has no result yet")
+        found += records
+    return _copies(found, folder)
+
+
+def _copies(records: Iterable[Record], folder: Path) -> Iterator[tuple[Path, bool]]:
+    for record in records:
+        run = record.run
+        path = folder / "results" / run.dataset.name / run.method / f"{record.run_id}-{record.eval_id}.json"
+        if new := not path.exists():
+            record.write(path)
+        yield path, new

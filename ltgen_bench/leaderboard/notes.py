@@ -1,0 +1,79 @@
+"""The marks of figures that do not say what they seem to, and the notes that explain them."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, COLUMNS, SCOPES, figures_of
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.specs import RunSpec
+
+if TYPE_CHECKING:
+    from ltgen_bench.leaderboard.rows import Row
+
+UNRANKED = {"n<d", "memorised"}
+"""What the scorer warns of that keeps a figure from being called best."""
+
+_FLAGS = {
+    "n<d": ("⚠", "fewer images than feature dimensions: too biased to rank."),
+    "n<4d": ("△", "fewer than 4 images per feature dimension: biased upwards, equally many images alone compare."),
+}
+"""What the scorer warns of, worst first: the mark and its note."""
+
+_COPIES = (
+    "‡",
+    "memorised: the share of images that are nearer to a training image than that one's own nearest training neighbour "
+    "is exceeds the share of real images that were not trained on by a tenth and by three standard errors. Copies win "
+    "every score, so these are not ranked. Shares:",
+)
+"""The same of the flag "memorised", which comes beside the others."""
+
+
+def mark(flags: Collection[str]) -> str:
+    """What stands behind a figure with these flags."""
+    marks = next((sign for flag, (sign, _) in _FLAGS.items() if flag in flags), "")
+    marks += _COPIES[0] if "memorised" in flags else ""
+    return f" {marks}" if marks else ""
+
+
+def flag_notes(flags: Collection[str]) -> list[str]:
+    """What the marks of these flags mean, except that of memorised images."""
+    return [f"{sign} {note}" for flag, (sign, note) in _FLAGS.items() if flag in flags]
+
+
+def memorised_notes(rows: Sequence[Row]) -> list[str]:
+    """What the mark means, and which shares it stands for."""
+    shares = []
+    for row, group in itertools.product(rows, SCOPES):
+        found = [figures for r in row.records if "flag" in (figures := figures_of(r, "memorised", group))]
+        if found:
+            mine, unseen = (statistics.fmean(figures[name] for figures in found) for name in ("value", "unseen"))
+            shares.append(f"{row.name} {group} {mine:.2f} against {unseen:.2f}")
+    return [f"{' '.join(_COPIES)} {', '.join(shares)}."] if shares else []
+
+
+def notes_below(rows: Sequence[Row]) -> list[str]:
+    """What the reader of a table of these rows has to know, as the lines of a list."""
+    records = [r for row in rows for r in row.records]
+    of = "seeds" if isinstance(records[0].run, RunSpec) else "sets"
+    notes = flag_notes({flag for c in COLUMNS for row in rows for flag in row.flags(c)})
+    notes += memorised_notes(rows)
+    notes.append(f"mean ± sample standard deviation (n - 1) over {of}.")
+    if any(len(row.records) < BOLD_FROM for row in rows):
+        notes.append(f"Rows with fewer than {BOLD_FROM} {of} are not marked best.")
+    if any(r.provenance.get("dirty") for r in records):
+        notes.append("† made with uncommitted changes to the suite.")
+    deviations = {name: text for r in records for name, text in r.deviations.items()}
+    notes += [f"`{name}`: {text}." for name, text in sorted(deviations.items())]
+    acted = sorted({f"{name} in {row.name}" for row in rows for r in row.records for name in _alarms(r)})
+    if acted:
+        notes.append(f"Safeguards that acted while training: {', '.join(acted)}.")
+    return [f"- {note}" for note in notes]
+
+
+def _alarms(record: Record) -> Iterable[str]:
+    alarms = record.training.get("alarm_steps", {})
+    return alarms if isinstance(alarms, dict) else {}
