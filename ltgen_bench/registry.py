@@ -1,4 +1,4 @@
-"""Finds methods, datasets and trackers: a file in methods/, datasets/ or trackers/, or an entry point of a package.
+"""Finds methods, datasets, samplers and trackers: a file in a folder of that name, or an entry point of a package.
 
 Listing reads the files' text and imports nothing, so it is instant whatever the plugins import; a plugin is imported
 only when it is used.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
+import ltgen_bench.samplers
 import ltgen_bench.trackers
 from ltgen_bench.errors import UsageError, unknown
 
@@ -39,7 +40,7 @@ class Entry:
 class Registry(Generic[Plugin]):
     """The plugins of one kind, by name."""
 
-    def __init__(self, kind: Literal["method", "dataset", "tracker"], package_path: list[str]) -> None:
+    def __init__(self, kind: Literal["method", "dataset", "sampler", "tracker"], package_path: list[str]) -> None:
         self.kind = kind
         self.group = f"ltgen_bench.{kind}s"
         self.package_path = package_path
@@ -123,6 +124,11 @@ def methods() -> Registry[object]:
 
 def datasets() -> Registry[Dataset]:
     return Registry("dataset", ltgen_bench.datasets.__path__)
+
+
+def samplers() -> Registry[object]:
+    """Samplers; a loaded class is a subclass of `ltgen_bench.sampling.sampler.Sampler`."""
+    return Registry("sampler", ltgen_bench.samplers.__path__)
 
 
 def trackers() -> Registry[object]:

@@ -36,6 +36,7 @@ from ltgen_bench.launch.progress_file import ProgressFile
 from ltgen_bench.launch.score_stage import draw, evaluate
 from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.record import timestamp
+from ltgen_bench.sampling.pipeline import Pipeline
 from ltgen_bench.sampling.shards import join_shards, make_shards, shard_path, shard_ranges
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
@@ -218,19 +219,12 @@ class Worker:
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
+        bf16 = run.train.precision == "bf16"
         make_shards(
-            net,
-            spec,
-            run.diffusion,
+            Pipeline(net, spec, run.diffusion, seed=run.seed, bf16=bf16, noise_prior=noise_prior),
             self.run_folder.shards(spec),
             part=stage.part,
             parts=stage.parts,
-            num_classes=len(data.class_counts),
-            shape=(data.spec.channels, data.spec.size, data.spec.size),
-            seed=run.seed,
-            device=self.device,
-            bf16=run.train.precision == "bf16",
-            noise_prior=noise_prior,
             progress=lambda done, total: self.report("sampling", done, total),
             check=self.check,
         )

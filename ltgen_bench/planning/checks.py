@@ -12,7 +12,8 @@ from ltgen_bench.device import pick_device
 from ltgen_bench.diffusion.unet import smallest_multiple
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.job import Execution
-from ltgen_bench.sampling.sampler import labels
+from ltgen_bench.sampling import sampler
+from ltgen_bench.sampling.pipeline import labels
 from ltgen_bench.scoring.checks import check_enough
 from ltgen_bench.spec.presets import Preset
 from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
@@ -30,9 +31,10 @@ def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sampl
 
 
 def check_sampling(sample: SamplingSpec, diffusion: DiffusionSpec) -> None:
-    """Raises UsageError for a value outside its range."""
+    """Raises UsageError for a value outside its range, or an unknown sampler."""
     _check_ranges("sample", sample)
     _check_range("sample.steps", sample.steps, 1, diffusion.timesteps)
+    sampler.check(sample)
 
 
 def _check_ranges(section: str, spec: NetSpec | TrainSpec | DiffusionSpec | SamplingSpec) -> None:
