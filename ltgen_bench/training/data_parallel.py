@@ -1,4 +1,4 @@
-"""Several processes on one training: the passes through the network are shared out, all else is done by all alike.
+"""Data-parallel training: processes share the passes through the network, and all do everything else alike.
 
 Every process makes the whole batch, and every method sees the whole batch: its labels, its noise, its predictions. Only
 the network's passes work on a slice of it, dropout masks included; the predictions are then exchanged. So a method
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Team:
-    """The processes of a training. One alone needs no torch.distributed."""
+    """The processes of a training: torch.distributed's default process group. One alone needs none."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def join(cls, device: torch.device) -> Team:
-        """The team that torchrun started this process for."""
+        """The process group that torchrun started this process for."""
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
 
@@ -43,7 +43,7 @@ class Team:
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so; all get the same answer. Waits for all."""
+        """Whether any process says so: an all-reduce, so that all get the same answer."""
         if self.size == 1:
             return flag
         said = torch.tensor(float(flag), device=_device())
@@ -51,7 +51,7 @@ class Team:
         return said.item() > 0
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the mean over the team in place of each gradient. Every process has gradients of the same parameters."""
+        """All-reduce the gradients to their mean. Every process has gradients of the same parameters."""
         if self.size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -135,10 +135,10 @@ def exchange(own: Tensor, batch: int, team: Team) -> Tensor:
 
 
 class _Exchange(torch.autograd.Function):
-    """The rows of all processes, from each one's own.
+    """The rows of all processes, from each one's own: an all-gather with gradient.
 
     Every process then has the loss of the whole batch, but a gradient through its own slice alone. As gradients are
-    averaged over the team, that slice counts `size` times.
+    averaged over the processes, that slice counts `size` times.
     """
 
     @staticmethod

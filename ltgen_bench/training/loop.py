@@ -38,7 +38,7 @@ class Trained:
         """In words: images and floating-point operations per second, and their share of the most the device can do.
 
         The operations are those of the shared recipe, one pass per image and step (what is known as model-flops
-        utilisation): a method's further passes make it slower, not busier.
+        utilisation): a method's further passes make it slower, and do not count as work.
         """
         rate, flops, share = (self.summary[k] for k in ("images_per_s", "flops_per_s", "mfu"))
         return f"{rate:.0f} images/s, {flops / 1e9:,.0f} GFLOP/s" + (f", MFU {share:.0%}" if share else "")

@@ -82,7 +82,7 @@ class Stack:
     def _taking_turns(self, step: Step) -> Iterable[Method]:
         """Each method in turn, with its name and random stream set in the step.
 
-        A stream depends on the method's name alone: adding another method moves nobody's draws.
+        A stream depends on the method's name alone: adding another method changes no other method's draws.
         """
         for m in self.methods:
             step._method = m.name

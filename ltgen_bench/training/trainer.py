@@ -23,7 +23,7 @@ from ltgen_bench.training.method import Step, Task
 from ltgen_bench.training.stack import Stack
 
 AGREE_EVERY = 10
-"""Steps between the moments when a team can stop."""
+"""Several processes can stop together after every so many steps."""
 
 
 class Trainer:
@@ -53,9 +53,7 @@ class Trainer:
         )
         self.batches = Batches(
             data.train,
-            batch=train.batch,
-            flip=train.flip,
-            label_dropout=train.label_dropout,
+            train,
             timesteps=spec.diffusion.timesteps,
             seed=spec.seed,
             device=device,
@@ -76,7 +74,7 @@ class Trainer:
         self.step = 0
 
     def train_step(self) -> tuple[Tensor, dict[str, Tensor], Step]:
-        """One step of the shared recipe. Nothing here waits for the device."""
+        """One step of the shared recipe. Nothing here waits for the device (no host-device synchronisation)."""
         train, step = self.spec.train, self.make_step(self.step)
         with self._autocast():
             loss, terms = self.stack.loss(step, self.task)
@@ -114,7 +112,7 @@ class Trainer:
         )
 
     def stops(self, stop: Callable[[], bool]) -> bool:
-        """Whether to stop after this step. A team must agree on it, which costs a wait: it asks now and then."""
+        """Whether to stop after this step. Several processes must agree, which synchronises them: only now and then."""
         alone = self.team.size == 1
         return stop() if alone else self.step % AGREE_EVERY == 0 and self.team.any(stop())
 
