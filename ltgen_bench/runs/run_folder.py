@@ -7,6 +7,7 @@ RUNS/<dataset>/<method>/<run id>/
     code.json                 fingerprints of the methods' and the dataset's code
     log.txt                   what the worker said
     train.jsonl               losses, every 50 steps: pandas.read_json(path, lines=True)
+    events.out.tfevents.*     the same for TensorBoard, with --track tensorboard
     progress.json             stage, step, speed, time left (for `status`)
     checkpoint*.pt            while training
     model/                    the trained network: plain diffusers, nothing to fold
