@@ -119,6 +119,20 @@ def test_a_folder_with_a_damaged_or_foreign_spec_is_not_used(
         run_folder.create(record.run)
 
 
+def test_the_code_of_a_run_is_noted_when_it_begins(run_folder: RunFolder, record: Record) -> None:
+    """A run from before there were fingerprints has none, later too; of a later sampler they are added."""
+    run_folder.create(record.run, {"method cm": "a"})
+    assert run_folder.code == {}
+    run_folder.spec_file.unlink()
+    run_folder.create(record.run, {"method cm": "a", "sampler ddim": "b"})
+    run_folder.create(record.run, {"method cm": "a", "sampler ddpm": "c"})
+    assert run_folder.code == {"method cm": "a", "sampler ddim": "b", "sampler ddpm": "c"}
+    for other in ({"method cm": "b"}, {"sampler ddpm": "d"}):
+        with pytest.raises(UsageError, match=r"the code has been edited since run \w+ was begun; raise its `version`"):
+            run_folder.create(record.run, other)
+    assert run_folder.code == {"method cm": "a", "sampler ddim": "b", "sampler ddpm": "c"}
+
+
 def test_samples_of_different_settings_have_different_files(run_folder: RunFolder) -> None:
     assert run_folder.samples(SamplingSpec(omega=0.0)) != run_folder.samples(SamplingSpec(omega=1.5))
     assert run_folder.grid(SamplingSpec()).suffix == ".png"

@@ -70,7 +70,7 @@ class Worker:
         if stage.name == "sample":
             self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
             return self.make_shards(self.load())
-        code = fingerprints((m.name for m in job.run.methods), job.run.dataset.name)
+        code = fingerprints((m.name for m in job.run.methods), job.run.dataset.name, job.eval.sample.sampler)
         if names := edited(job.code, code):
             raise UsageError(f"{' and '.join(names)}: the code was edited since this was planned; plan it again")
         run_folder.create(job.run, code)
