@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ltgen_bench.data.images import Images
     from ltgen_bench.diffusion.noise_prior import NoisePrior
     from ltgen_bench.errors import RunFailed, UsageError
+    from ltgen_bench.sampling.sampler import Sampler
     from ltgen_bench.training.method import Method, Step, Task
+    from ltgen_bench.training.tracker import Tracker
 
 __version__ = "0.1.0"
 
@@ -29,8 +31,10 @@ __all__ = [
     "NoisePrior",
     "Pool",
     "RunFailed",
+    "Sampler",
     "Step",
     "Task",
+    "Tracker",
     "UsageError",
     "load_results",
     "plan",
@@ -44,7 +48,9 @@ _MODULES = {
     "ltgen_bench.data.images": ("Images",),
     "ltgen_bench.diffusion.noise_prior": ("NoisePrior",),
     "ltgen_bench.errors": ("RunFailed", "UsageError"),
+    "ltgen_bench.sampling.sampler": ("Sampler",),
     "ltgen_bench.training.method": ("Method", "Step", "Task"),
+    "ltgen_bench.training.tracker": ("Tracker",),
 }
 
 

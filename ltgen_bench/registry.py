@@ -1,4 +1,4 @@
-"""Finds methods and datasets: a file in methods/ or datasets/, or an entry point of an installed package.
+"""Finds methods, datasets, samplers and trackers: a file in a folder of that name, or an entry point of a package.
 
 Listing reads the files' text and imports nothing, so it is instant whatever the plugins import; a plugin is imported
 only when it is used.
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import ltgen_bench.datasets
 import ltgen_bench.methods
+import ltgen_bench.samplers
+import ltgen_bench.trackers
 from ltgen_bench._plugin_path import normal, shadowed
 from ltgen_bench.errors import UsageError, unknown
 
@@ -46,7 +48,7 @@ class Registry(Generic[Plugin]):
 
     def __init__(
         self,
-        kind: Literal["method", "dataset", "metric", "extractor"],
+        kind: Literal["method", "dataset", "metric", "extractor", "sampler", "tracker"],
         package_path: list[str],
         package: str | None = None,  # whose path that is, where it is not the group of the entry points
     ) -> None:
@@ -162,3 +164,13 @@ def dataset(name: str, where: str = "") -> tuple[type[Dataset], str | None]:
         more, _, data_name = data_name.partition("-")
         own = f"{own}-{more}"
     return found.load(name, where), None
+
+
+def samplers() -> Registry[object]:
+    """Samplers; a loaded class is a subclass of `ltgen_bench.sampling.sampler.Sampler`."""
+    return Registry("sampler", ltgen_bench.samplers.__path__)
+
+
+def trackers() -> Registry[object]:
+    """Experiment trackers; a loaded class is a subclass of `ltgen_bench.training.tracker.Tracker`."""
+    return Registry("tracker", ltgen_bench.trackers.__path__)

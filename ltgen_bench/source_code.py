@@ -1,4 +1,4 @@
-"""Which code a result comes from: fingerprints of methods and datasets, and whether others can get at that code."""
+"""Which code a result comes from: fingerprints of methods, datasets and samplers, and whether others can get at it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
 
-_PLUGINS = ("ltgen_bench.methods.", "ltgen_bench.datasets.")
+_PLUGINS = ("ltgen_bench.methods.", "ltgen_bench.datasets.", "ltgen_bench.samplers.")
 
 
 def fingerprint(kind: type) -> str:
@@ -30,9 +30,9 @@ def fingerprint(kind: type) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprints(methods: Iterable[str], dataset: str) -> dict[str, str]:
-    """{"method cm": fingerprint, ..., "dataset digitslt": fingerprint} of the code that is here now."""
-    return {name: fingerprint(load()) for name, load in _plugins(methods, dataset)}
+def fingerprints(methods: Iterable[str], dataset: str, sampler: str) -> dict[str, str]:
+    """{"method cm": fingerprint, ..., "dataset digitslt": ..., "sampler ddim": ...} of the code that is here now."""
+    return {name: fingerprint(load()) for name, load in _plugins(methods, dataset, sampler)}
 
 
 def edited(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -48,13 +48,13 @@ def refusal(names: Iterable[str], since: str) -> str:
     )
 
 
-def doubts(methods: Iterable[str], dataset: str, then: Mapping[str, str]) -> list[str]:
+def doubts(methods: Iterable[str], dataset: str, sampler: str, then: Mapping[str, str]) -> list[str]:
     """Why others could not make a result again, from its code then: a sentence for each plugin that is to blame.
 
     What came with no fingerprint, before there were any, is in no doubt.
     """
     found = []
-    for name, load in _plugins(methods, dataset):
+    for name, load in _plugins(methods, dataset, sampler):
         if name not in then:
             continue
         try:
@@ -70,10 +70,11 @@ def doubts(methods: Iterable[str], dataset: str, then: Mapping[str, str]) -> lis
     return found
 
 
-def _plugins(methods: Iterable[str], dataset: str) -> Iterator[tuple[str, Callable[[], type]]]:
+def _plugins(methods: Iterable[str], dataset: str, sampler: str) -> Iterator[tuple[str, Callable[[], type]]]:
     for name in methods:
         yield f"method {name}", functools.partial(registry.methods().load, name)
     yield f"dataset {dataset}", lambda: registry.dataset(dataset)[0]
+    yield f"sampler {sampler}", functools.partial(registry.samplers().load, sampler)
 
 
 def _modules(first: ModuleType) -> dict[str, ModuleType]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.errors import UsageError
 from ltgen_bench.training.method import Method, Step, Task
 
@@ -81,13 +81,15 @@ class CM(Method):
         for layer in self._layers(net):
             parametrize.register_parametrization(layer, "weight", Reserve(layer.weight, self.rank_ratio, rng))
 
-    def export(self, net: Denoiser) -> None:
-        for layer in self._layers(net):
-            merged = nn.Parameter(layer.weight.detach())
-            # Not remove_parametrizations: it edits the layer's class, which a deep copy shares with the live network.
-            layer.__class__ = type(layer).__bases__[0]
-            del layer.parametrizations
-            layer.weight = merged
+    def export(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        plain = dict(state)
+        for name in state:
+            layer, found, _ = name.partition(".parametrizations.weight.0.a")
+            if found:
+                parts = [f"{layer}.parametrizations.weight.{part}" for part in ("original", "0.b", "0.a")]
+                general, b, a = map(plain.pop, parts)
+                plain[f"{layer}.weight"] = general + (b @ a).view_as(general)
+        return plain
 
     def losses(self, step: Step, task: Task) -> Mapping[str, Tensor]:
         rows = self._rows(step)
@@ -127,7 +129,7 @@ class CM(Method):
         net = step.net
         with _switched_off(net):
             if self.dropout == "independent":
-                return net(step.xt[rows], step.t[rows], step.y_in[rows])  # type: ignore[no-any-return]
+                return net(step.xt[rows], step.t[rows], step.y_in[rows])
             encoded = step.encoded
             if self.layers == "all":
                 encoded = net.encode(step.xt, step.t, step.y_in, step.masks["encoder"])
@@ -140,7 +142,7 @@ class CM(Method):
 
 
 @contextmanager
-def _switched_off(net: Denoiser) -> Iterator[None]:
+def _switched_off(net: Network) -> Iterator[None]:
     reserves = [m for m in net.modules() if isinstance(m, Reserve)]
     for reserve in reserves:
         reserve.on = False

@@ -12,7 +12,7 @@ class NoiseResampling(Method):
         mu_c = strength (1 - n_c / n_max) (m_c - sum_k pi_k m_k),   m_c the mean training image of class c
 
     The network predicts the whole noise, mu_y included, with or without label. Training and sampling share the prior:
-    sampling starts from N(mu_y, I) and keeps to it (see ltgen_bench.sampling.sampler). The largest class keeps N(0, I).
+    sampling starts from N(mu_y, I) and keeps to it (ltgen_bench.sampling.pipeline). The largest class keeps N(0, I).
     """
 
     name = "noise-resampling"

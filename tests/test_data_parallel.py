@@ -18,13 +18,29 @@ from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution, Job, Stage
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
 from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.method import Method, Step, Task
 from ltgen_bench.training.method_contract import NET, TRAIN
 from ltgen_bench.training.stack import Stack, describe, parse_methods
 from ltgen_bench.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
 
-METHODS = ("ddpm", "cb", "resample", "cbdm", "t2h", "noise-resampling", "cm", "cm+cbdm", "cm+t2h")
+
+class Contrast(Method):
+    """Couples the images of a batch by their features in the middle of the network."""
+
+    name = "contrast"
+
+    def reuses_encoder(self) -> bool:
+        return True
+
+    def losses(self, step: Step, task: Task) -> dict[str, torch.Tensor]:
+        middle = torch.nn.functional.normalize(step.encoded.hidden.mean((2, 3)), dim=1)
+        other_class = step.y[:, None] != step.y
+        return {"similarity": 0.1 * ((middle @ middle.T) * other_class).mean()}
+
+
+METHODS = ("contrast", "ddpm", "cb", "resample", "cbdm", "t2h", "noise-resampling", "cm", "cm+cbdm", "cm+t2h")
 VARIANTS = [(m, {}) for m in METHODS] + [
     ("cm+cbdm", {"dropout": "shared"}),
     ("cm", {"fraction": "0.3"}),
@@ -33,7 +49,7 @@ VARIANTS = [(m, {}) for m in METHODS] + [
 
 
 def made(data: LongTail, method: str, settings: dict[str, str], team: Team) -> Trainer:
-    stack: Stack = parse_methods(method, {"cm": settings})
+    stack = Stack([Contrast()]) if method == "contrast" else parse_methods(method, {"cm": settings})
     methods = tuple(describe(m) for m in stack.methods)
     spec = RunSpec("test", data.spec, methods, NET, TRAIN, DiffusionSpec(), seed=0)
     return Trainer(spec, data, stack, torch.device("cpu"), team=team)

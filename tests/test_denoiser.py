@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 import torch
 
-from ltgen_bench.diffusion.denoiser import Dropout
+from ltgen_bench.diffusion.dropout_masks import Dropout
 from ltgen_bench.diffusion.unet import build, flops_per_image, smallest_multiple
 from ltgen_bench.planning.training_time import rough_flops
 from ltgen_bench.spec.presets import PRESETS
@@ -53,6 +53,15 @@ def test_masks_drawn_before_a_pass_are_those_that_its_layers_would_draw(batch, l
     assert torch.equal(mine, theirs)
     assert torch.equal(halves, theirs)
     assert not torch.equal(net(x, t, y), theirs)
+
+
+def test_masks_have_the_shapes_of_the_worked_example():
+    """That of dropout_masks.rehearse."""
+    net = build(NET, size=8, channels=1, num_classes=10, seed=0)
+    masks = net.draw_masks("decoder", 12)
+    assert [tuple(mask.shape) for mask in masks] == 2 * [(12, 32, 4, 4)] + 2 * [(12, 32, 8, 8)]
+    kept = torch.full((), 0.9, dtype=torch.float32).reciprocal()
+    assert {value.item() for mask in masks for value in mask.unique()} == {0.0, kept.item()}
 
 
 def test_some_images_of_a_batch_are_decoded_as_in_the_whole_batch():

@@ -17,7 +17,7 @@ from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.long_tail import exponential_counts
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
-from ltgen_bench.sampling import sampler
+from ltgen_bench.sampling.pipeline import Pipeline
 from ltgen_bench.spec.specs import DiffusionSpec, NetSpec, SamplingSpec
 from ltgen_bench.training.method import Step, Task
 from ltgen_bench.training.stack import parse_methods
@@ -146,7 +146,8 @@ class Scaled(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.unet = type("Unet", (), {"config": type("Config", (), {"num_class_embeds": 11})})
+        config = {"num_class_embeds": 11, "in_channels": 3, "sample_size": 4}
+        self.unet = type("Unet", (), {"config": type("Config", (), config), "device": torch.device("cpu")})
 
     def forward(self, x, t, y):
         factor = torch.where(y == 10, 0.45, 0.5 + 0.04 * y) * (0.5 + t / 2000)
@@ -165,16 +166,7 @@ def test_samplers(kind, omega, monkeypatch):
         "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda shape, *args, **options: torch.zeros(shape)
     )
     spec = SamplingSpec(images=10, sampler=kind, steps=50 if kind == "ddim" else 1000, omega=omega)
-    x = sampler.sample(
-        Scaled(),
-        spec,
-        DiffusionSpec(),
-        index=range(10),
-        y=torch.arange(10),
-        shape=shape[1:],
-        seed=0,
-        device=torch.device("cpu"),
-    )
+    x = Pipeline(Scaled(), spec, DiffusionSpec(), seed=0).sample(range(10), torch.arange(10))
     name = f"ddim 50 omega {omega}"
     if kind == "ddpm":
         name, x = f"ddpm 1000 omega {omega}, no noise added, clipped to [-1, 1]", x.clamp(-1, 1)

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.leaderboard.pages import build, figures, pull_text, score_text
+from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.text import pull_text, score_text
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder, find_run, run_folders
 from ltgen_bench.spec.specs import SamplingSpec
@@ -115,6 +117,20 @@ def test_a_folder_with_a_damaged_or_foreign_spec_is_not_used(
     run_folder.create(other)
     with pytest.raises(UsageError, match=rf"spec\.json is of another run, {other.run_id}; move the folder away"):
         run_folder.create(record.run)
+
+
+def test_the_code_of_a_run_is_noted_when_it_begins(run_folder: RunFolder, record: Record) -> None:
+    """A run from before there were fingerprints has none, later too; of a later sampler they are added."""
+    run_folder.create(record.run, {"method cm": "a"})
+    assert run_folder.code == {}
+    run_folder.spec_file.unlink()
+    run_folder.create(record.run, {"method cm": "a", "sampler ddim": "b"})
+    run_folder.create(record.run, {"method cm": "a", "sampler ddpm": "c"})
+    assert run_folder.code == {"method cm": "a", "sampler ddim": "b", "sampler ddpm": "c"}
+    for other in ({"method cm": "b"}, {"sampler ddpm": "d"}):
+        with pytest.raises(UsageError, match=r"the code has been edited since run \w+ was begun; raise its `version`"):
+            run_folder.create(record.run, other)
+    assert run_folder.code == {"method cm": "a", "sampler ddim": "b", "sampler ddpm": "c"}
 
 
 def test_samples_of_different_settings_have_different_files(run_folder: RunFolder) -> None:
@@ -363,10 +379,9 @@ def test_status_names_damaged_files_and_still_lists_the_rest(
     (broken.path / "progress.json").write_text("{}")
     got = cli("status", "--runs", runs)
     assert got.code == 1
-    assert got.out.splitlines() == [
-        f"{broken.path.name}  waiting  digitslt  cb       seed 1",
-        f"{run_folder.path.name}  done     digitslt  cm+cbdm  seed 0",
-        "1 done, 1 waiting",
-    ]
+    first, second, last = got.out.splitlines()
+    assert first.startswith(f"{broken.path.name}  waiting  digitslt  cb       seed 1")
+    assert second.startswith(f"{run_folder.path.name}  done     digitslt  cm+cbdm  seed 0")
+    assert last == "1 done, 1 waiting"
     assert f"left out: {broken.path}/result-000000000000.json is not a result file of schema 1\n" in got.err
     assert f"left out: {lost.path}/spec.json is not valid JSON: " in got.err

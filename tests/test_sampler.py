@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from ltgen_bench import samplers
 from ltgen_bench.diffusion.noise_prior import NoisePrior
-from ltgen_bench.diffusion.schedule import alphas_cumprod, scheduler
+from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
+from ltgen_bench.planning.plan import resolve_preset
 from ltgen_bench.rng import generator
-from ltgen_bench.sampling.sampler import labels, sample
+from ltgen_bench.sampling.pipeline import Pipeline, labels
+from ltgen_bench.sampling.sampler import find
 from ltgen_bench.sampling.shards import join_shards, make_shards, to_uint8
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 from ltgen_bench.training.method_contract import NET
@@ -23,7 +26,8 @@ class Ideal(torch.nn.Module):
     def __init__(self, targets, prior=None):
         super().__init__()
         self.targets, self.prior = targets, prior
-        self.unet = type("Unet", (), {"config": type("Config", (), {"num_class_embeds": len(targets) + 1})})
+        config = {"num_class_embeds": len(targets) + 1, "in_channels": 1, "sample_size": 8}
+        self.unet = type("Unet", (), {"config": type("Config", (), config), "device": CPU})
         self.calls = 0
 
     def forward(self, x, t, y):
@@ -44,7 +48,13 @@ def net():
 
 def make(net, spec, index, y=None, **options):
     y = torch.zeros(len(index), dtype=torch.long) if y is None else y
-    return sample(net, spec, DIFFUSION, index=index, y=y, shape=SHAPE, seed=3, device=CPU, **options)
+    return Pipeline(net, spec, DIFFUSION, seed=3, **options).sample(index, y)
+
+
+def scheduler(spec):
+    made = find(spec.sampler).scheduler(DIFFUSION, spec)
+    made.set_timesteps(spec.steps)
+    return made
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
@@ -57,14 +67,14 @@ def test_an_image_is_the_same_in_any_batch(net, sampler):
 
 
 def test_ddim_visits_the_published_times_and_its_last_update_does_nothing():
-    steps = scheduler(DIFFUSION, SamplingSpec(steps=50))
+    steps = scheduler(SamplingSpec(steps=50))
     assert steps.timesteps.tolist() == list(range(980, -1, -20))
     x, eps = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4)
     torch.testing.assert_close(steps.step(eps, 0, x).prev_sample, x)
 
 
 def test_ddim_update_is_the_formula():
-    steps = scheduler(DIFFUSION, SamplingSpec(steps=50))
+    steps = scheduler(SamplingSpec(steps=50))
     abar = alphas_cumprod(DIFFUSION).double()
     x, eps = torch.randn(2, 1, 4, 4, dtype=torch.float64), torch.randn(2, 1, 4, 4, dtype=torch.float64)
     x0 = (x - (1 - abar[500]).sqrt() * eps) / abar[500].sqrt()
@@ -94,7 +104,7 @@ def test_a_noise_prior_is_used_in_sampling_too(sampler):
     net = Ideal(targets)
     net.forward = lambda x, t, y: seen.append(x) or torch.zeros_like(x)
     made = make(net, spec, range(400), torch.zeros(400, dtype=torch.long), noise_prior=prior)
-    level = (1 - alphas_cumprod(DIFFUSION)[scheduler(DIFFUSION, spec).timesteps[0]]).sqrt().item()
+    level = (1 - alphas_cumprod(DIFFUSION)[scheduler(spec).timesteps[0]]).sqrt().item()
     assert seen[0].mean().item() == pytest.approx(0.7 * level, abs=0.02)
     assert seen[0].std().item() == pytest.approx(1.5, abs=0.02)
 
@@ -126,7 +136,7 @@ def test_clipping_keeps_the_predicted_image_in_range(sampler, std):
 
 def test_clipping_is_that_of_diffusers(net):
     spec = SamplingSpec(steps=5, omega=0, clip=True)
-    steps = scheduler(DIFFUSION, spec)
+    steps = scheduler(spec)
     assert steps.config.clip_sample
     assert steps.config.clip_sample_range == 1.0
     x, y = (
@@ -156,12 +166,11 @@ def test_pixels_are_rounded_not_cut():
 def shards(net, tmp_path, monkeypatch):
     """Makes a set of 60 images in files of 20, or a part of it; the images, if all are made."""
     monkeypatch.setattr("ltgen_bench.sampling.shards.SHARD", 20)
-    monkeypatch.setattr("ltgen_bench.sampling.sampler.batch_size", lambda device, size: 10)
-    spec = SamplingSpec(images=60, steps=2)
-    options = {"num_classes": 10, "shape": SHAPE, "seed": 3, "device": CPU, "bf16": False, "noise_prior": None}
+    monkeypatch.setattr("ltgen_bench.sampling.pipeline.batch_size", lambda device, size: 10)
+    pipeline = Pipeline(net, SamplingSpec(images=60, steps=2), DIFFUSION, seed=3)
 
     def make(name, *, progress=lambda done, total: None, **more):
-        make_shards(net, spec, DIFFUSION, tmp_path / name, progress=progress, **options, **more)
+        make_shards(pipeline, tmp_path / name, progress=progress, **more)
         return join_shards(tmp_path / name, 60) if more.get("parts", 1) == 1 else None
 
     return make
@@ -194,3 +203,62 @@ def test_several_workers_make_the_images_of_one(shards, tmp_path):
     assert made[-1] == (20, 20)
     shards("parts", part=0, parts=2)
     assert np.array_equal(whole.pixels, join_shards(tmp_path / "parts", 60).pixels)
+
+
+MINE = '''
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+from ltgen_bench.sampling.sampler import Sampler
+
+
+class DPMSolver(Sampler):
+    """DPM-Solver++ of second order (Lu et al., 2022)."""
+
+    name = "dpm++"
+
+    def scheduler(self, diffusion, sampling):
+        return DPMSolverMultistepScheduler(
+            num_train_timesteps=diffusion.timesteps, beta_start=diffusion.beta_start, beta_end=diffusion.beta_end
+        )
+'''
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A sampler in a file outside the package."""
+    (tmp_path / "dpm_solver.py").write_text(MINE)
+    monkeypatch.setattr(samplers, "__path__", [*samplers.__path__, str(tmp_path)])
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_sampler_is_one_file_that_may_lie_outside_the_package(net):
+    """Many fewer steps than DDIM; it keeps to a noise prior, and an image is the same in any batch."""
+    targets = torch.linspace(-1, 1, 2 * 64).reshape(2, *SHAPE)
+    prior = NoisePrior(torch.full((2, *SHAPE), 0.7), torch.tensor([1.5, 0.5]))
+    spec = SamplingSpec(images=2, sampler="dpm++", steps=10, omega=0)
+    for options in ({}, {"noise_prior": prior}):
+        made = make(Ideal(targets), spec, range(2), torch.tensor([0, 1]), **options)
+        torch.testing.assert_close(made, targets, rtol=0, atol=0.02)
+    whole = make(net, spec, range(4))
+    parts = torch.cat([make(net, spec, range(1)), make(net, spec, range(1, 4))])
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_sampler_is_checked_at_planning():
+    """Its name stands in the settings like any other, and in the identity of what is sampled."""
+    preset = resolve_preset("smoke", {"sample": {"sampler": "dpm++"}}, flip=False)
+    assert preset.sample.sampler == "dpm++"
+    with pytest.raises(
+        UsageError, match=r"'dmp\+\+' in --set sample.sampler=dmp\+\+. Did you mean 'dpm\+\+'\? Known: ddim"
+    ):
+        resolve_preset("smoke", {"sample": {"sampler": "dmp++"}}, flip=False)
+    with pytest.raises(UsageError, match=r"sample.clip=true: sampler dpm\+\+ does not clip; leave it off"):
+        resolve_preset("smoke", {"sample": {"sampler": "dpm++", "clip": "true"}}, flip=False)
+
+
+def test_what_is_no_sampler_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "no_sampler.py").write_text("class Mine:\n    name = 'mine'\n")
+    monkeypatch.setattr(samplers, "__path__", [str(tmp_path)])
+    with pytest.raises(UsageError, match="sampler 'mine' is not a subclass of"):
+        find("mine")

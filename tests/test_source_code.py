@@ -80,9 +80,9 @@ def test_what_a_method_uses_of_its_folder_counts_too(write: Callable[..., type])
 
 
 def test_built_in_plugins_have_fingerprints_of_their_own() -> None:
-    found = fingerprints(["cm", "cbdm"], "digitslt")
-    assert list(found) == ["method cm", "method cbdm", "dataset digitslt"]
-    assert len(set(found.values())) == 3
+    found = fingerprints(["cm", "cbdm"], "digitslt", "ddim")
+    assert list(found) == ["method cm", "method cbdm", "dataset digitslt", "sampler ddim"]
+    assert len(set(found.values())) == 4
 
 
 def test_only_what_both_sides_know_is_compared() -> None:
@@ -94,7 +94,7 @@ def test_code_that_others_cannot_get_at_is_named(write: Callable[..., type], tmp
     then = {"method minelike": fingerprint(write(CODE))}
 
     def found() -> list[str]:
-        return doubts(["minelike"], "digitslt", then)
+        return doubts(["minelike"], "digitslt", "ddim", then)
 
     def git(*words: str) -> None:
         author = ["-c", "user.name=x", "-c", "user.email=x@x"]
@@ -113,5 +113,7 @@ def test_code_that_others_cannot_get_at_is_named(write: Callable[..., type], tmp
     assert found() == [
         "method minelike has been edited since this result was made: the code it was made with may be lost"
     ]
-    assert doubts(["minelike"], "digitslt", {}) == []  # made before there were fingerprints
-    assert doubts(["gone"], "digitslt", {"method gone": "0"})[0].startswith("method gone cannot be looked at: unknown")
+    assert doubts(["minelike"], "digitslt", "ddim", {}) == []  # made before there were fingerprints
+    assert doubts(["gone"], "digitslt", "ddim", {"method gone": "0"})[0].startswith(
+        "method gone cannot be looked at: unknown"
+    )

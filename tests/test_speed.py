@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltgen_bench import rng
 from ltgen_bench.device import peak_flops
-from ltgen_bench.diffusion import denoiser
+from ltgen_bench.diffusion.compiled import CompiledDenoiser
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
-from ltgen_bench.training.log import Log
+from ltgen_bench.training.log import JsonLines, Log
 from ltgen_bench.training.method import Method
 from ltgen_bench.training.method_contract import NET, TRAIN, trainer
 from ltgen_bench.training.stack import Stack, describe, parse_methods
@@ -45,6 +45,10 @@ def stack_of(text, settings):
     return parse_methods(text, {"cm": settings} if settings else {})
 
 
+def log_of(made: Trainer, folder) -> Log:
+    return Log(made, print, [JsonLines(folder / "train.jsonl", 0).write])
+
+
 def waits(made: Trainer, log: Log, steps=3) -> list[str]:
     """What a few steps do that would wait for a GPU."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -64,7 +68,7 @@ def waits(made: Trainer, log: Log, steps=3) -> list[str]:
 @pytest.mark.parametrize(("text", "settings"), METHODS)
 def test_no_step_waits_for_the_device(digits, tmp_path, text, settings):
     made = trainer(stack_of(text, settings), digits)
-    log = Log(tmp_path / "train.jsonl", made, print)
+    log = log_of(made, tmp_path)
     log.add(*made.train_step())
     assert waits(made, log) == []
 
@@ -81,7 +85,7 @@ class Waits(Method):
 
 def test_a_step_that_waits_is_seen(digits, tmp_path):
     made = trainer(Stack([Waits()]), digits)
-    found = waits(made, Log(tmp_path / "train.jsonl", made, print), steps=1)
+    found = waits(made, log_of(made, tmp_path), steps=1)
     assert any("aten::multinomial" in wait for wait in found)
     assert any("aten::is_nonzero" in wait for wait in found)
 
@@ -135,20 +139,20 @@ def test_on_a_gpu_everything_of_a_step_is_made_there(digits, tmp_path, imagined_
     stack = stack_of(text, settings)
     run = RunSpec("contract", digits.spec, tuple(map(describe, stack.methods)), NET, TRAIN, DiffusionSpec(), 0)
     made = Trainer(run, digits, stack, imagined_gpu)
-    log = Log(tmp_path / "train.jsonl", made, print)
+    log = log_of(made, tmp_path)
     with Copies() as copies:
         step = made.make_step(0)
         loss, terms = made.stack.loss(step, made.task)
         step.logged["grad_norm"] = _clip([torch.zeros_like(p) for p in made.params], 1.0)
         log.add(loss.detach(), terms, step)
-    assert {t.device for t in (loss, *terms.values(), *step.images.values(), log._rows[0][2])} == {imagined_gpu}
+    assert {t.device for t in (loss, *terms.values(), *step.images.values(), log._steps[0].values)} == {imagined_gpu}
     assert copies.found == []
 
 
 def test_a_line_of_the_log_is_written_when_its_figures_have_arrived(digits, tmp_path, monkeypatch):
     monkeypatch.setattr("ltgen_bench.training.log.LOG_EVERY", 2)
     made = trainer(parse_methods("ddpm"), digits)
-    log = Log(tmp_path / "train.jsonl", made, print)
+    log = log_of(made, tmp_path)
 
     class Event:
         there = waited = False
@@ -224,12 +228,12 @@ def test_compiled_a_pass_is_one_graph(digits, text, settings, graphs, monkeypatc
 
     compile_ = torch.compile
     monkeypatch.setattr(
-        denoiser.torch,
+        torch,
         "compile",
         lambda run, fullgraph, dynamic: compile_(run, fullgraph=fullgraph, dynamic=dynamic, backend=backend),
     )
     torch._dynamo.reset()
-    compiled.net.compile_passes()
+    compiled.network = CompiledDenoiser(compiled.net)
     for _ in range(5):
         torch.testing.assert_close(plain.train_step()[0], compiled.train_step()[0])
     assert len(made) == graphs

@@ -6,26 +6,25 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from ltgen_bench.diffusion.unet import flops_per_image
-from ltgen_bench.errors import RunFailed
+from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.log import Log
+from ltgen_bench.training.log import JsonLines, Log
 from ltgen_bench.training.loop import Stopped, Trained, train
 from ltgen_bench.training.method import Method
 from ltgen_bench.training.method_contract import trainer
 from ltgen_bench.training.stack import Stack, parse_methods
+from ltgen_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
 def run(made, data, folder, *, stop=lambda: False, said=None, seconds=None):
     return train(
-        made.spec,
-        data,
-        made.stack,
+        Trainer(made.spec, data, made.stack, CPU),
         folder,
-        device=CPU,
         say=(said if said is not None else []).append,
         progress=lambda *_: None,
         stop=stop,
@@ -68,7 +67,7 @@ def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, mon
 
 def test_group_losses_are_means_over_the_images_of_the_group(digits, tmp_path):
     made = trainer(parse_methods("ddpm"), digits)
-    log = Log(tmp_path / "train.jsonl", made, print)
+    log = Log(made, print, [JsonLines(tmp_path / "train.jsonl", 0).write])
     seen = []
     for _ in range(5):
         loss, terms, step = made.train_step()
@@ -81,6 +80,26 @@ def test_group_losses_are_means_over_the_images_of_the_group(digits, tmp_path):
         chosen = torch.isin(y, torch.tensor(classes))
         assert line[f"denoise/{name}"] == pytest.approx(per_image[chosen].mean().item(), rel=1e-5)
     assert line["loss"] == pytest.approx(line["denoise"], rel=1e-6)
+
+
+class Sometimes(Method):
+    """Notes a figure of each image on every second step."""
+
+    name = "sometimes"
+
+    def losses(self, step, task):
+        if step.index % 2:
+            step.log_images("two", torch.full((len(step.y),), 2.0))
+        return {}
+
+
+def test_a_figure_of_some_steps_is_the_mean_over_those(digits):
+    made, lines = trainer(Stack([Sometimes()]), digits), []
+    log = Log(made, print, [lines.append])
+    for _ in range(4):
+        log.add(*made.train_step())
+    log.flush()
+    assert [lines[0].figures[f"sometimes/two/{group}"] for group, _ in digits.groups] == [2.0, 2.0, 2.0]
 
 
 class Explodes(Method):
@@ -100,6 +119,48 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     saved = checkpoint.load(tmp_path, made.spec.run_id, print)
     assert saved["step"] == 3
     assert all(torch.isfinite(v).all() for v in saved["net"].values())
+
+
+class Scales(Method):
+    """Adds a factor to the network and folds it in on export, or does not."""
+
+    name = "scales"
+    folds: bool = True
+
+    def wrap(self, net, task, rng):
+        net.unet.conv_out.register_parameter("factor", nn.Parameter(torch.tensor(1.5)))
+
+    def export(self, state):
+        if not self.folds:
+            return state
+        factor = state.pop("unet.conv_out.factor")
+        state["unet.conv_out.weight"].mul_(factor)
+        return state
+
+
+def test_what_a_method_adds_is_folded_into_averaged_weights_on_a_copy(digits):
+    made = trainer(Stack([Scales()]), digits)
+    live = weights(made.net)
+    averaged = dict(zip((name for name, _ in made.net.named_parameters()), made.ema, strict=True))
+    averaged["unet.conv_out.weight"].fill_(2.0)
+    assert (made.trained_net().unet.conv_out.weight == 3.0).all()
+    assert (averaged["unet.conv_out.weight"] == 2.0).all()
+    assert all(torch.equal(value, live[name]) for name, value in weights(made.net).items())
+
+
+def test_a_method_whose_export_leaves_something_behind_is_refused_before_the_training(digits, tmp_path):
+    made = trainer(Stack([Scales(folds=False)]), digits)
+    with pytest.raises(UsageError, match=r"export\(\) of scales .*\(left behind: unet.conv_out.factor\)"):
+        run(made, digits, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_returns_nothing_is_named(digits, monkeypatch):
+    monkeypatch.setattr(Scales, "export", lambda self, state: None)
+    with pytest.raises(
+        UsageError, match=r"scales.export\(\) must return the state dict of the plain network, not None"
+    ):
+        trainer(Stack([Scales()]), digits).trained_net()
 
 
 class Shouts(Method):

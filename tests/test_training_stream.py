@@ -6,13 +6,14 @@ import torch
 
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.rng import generator, seed_of
-from ltgen_bench.spec.specs import DiffusionSpec
+from ltgen_bench.spec.specs import DiffusionSpec, TrainSpec
 from ltgen_bench.training.batches import Batches
 
 
 def stream(digits, **changes):
-    options = {"batch": 50, "flip": False, "label_dropout": 0.1, "timesteps": 1000, "seed": 0}
-    return Batches(digits.train, device=torch.device("cpu"), **(options | changes))
+    seed = changes.pop("seed", 0)
+    train = TrainSpec(**({"batch": 50, "flip": False, "label_dropout": 0.1} | changes))
+    return Batches(digits.train, train, timesteps=1000, seed=seed, device=torch.device("cpu"))
 
 
 def test_every_epoch_is_a_permutation_and_the_stream_goes_on_across_it(digits):

@@ -20,7 +20,7 @@ from common import DEVICE, PRECISION, TASKS, Job, Task, as_a_worker, machine, ra
 from torch import Tensor
 
 from ltgen_bench.diffusion.denoiser import Denoiser
-from ltgen_bench.sampling.sampler import batch_size, sample
+from ltgen_bench.sampling.pipeline import Pipeline, batch_size
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
 try:
@@ -40,17 +40,8 @@ def our_pass(task: Task, net: Denoiser, images: int, steps: int) -> Job:
     """The sampler as `run` calls it."""
     spec = SamplingSpec(images=images, steps=steps, omega=OMEGA)
     labels = labels_of(task, images)
-    return lambda: sample(
-        net.eval(),
-        spec,
-        DiffusionSpec(),
-        index=range(images),
-        y=labels,
-        shape=(task.channels, task.size, task.size),
-        seed=0,
-        device=DEVICE,
-        bf16=PRECISION == "bf16",
-    )
+    pipeline = Pipeline(net.eval(), spec, DiffusionSpec(), seed=0, bf16=PRECISION == "bf16")
+    return lambda: pipeline.sample(range(images), labels)
 
 
 def bare_calls(task: Task, net: Denoiser, images: int, steps: int) -> Job:

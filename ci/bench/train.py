@@ -26,7 +26,7 @@ from common import DEVICE, PRECISION, TASKS, Job, Task, machine, peak_bytes, rat
 from torch import nn
 
 from ltgen_bench.device import peak_flops
-from ltgen_bench.training.log import Log
+from ltgen_bench.training.log import JsonLines, Log
 
 try:
     import peers
@@ -56,7 +56,7 @@ LUCID_OWN = "denoising-diffusion-pytorch, its own U-Net"
 def our_step(task: Task, text: str, folder: Path) -> Job:
     """A step of the trainer as `run` does it, its log included."""
     trainer = task.trainer(text)
-    log = Log(folder / f"{text}.jsonl", trainer, lambda _: None)
+    log = Log(trainer, lambda _: None, [JsonLines(folder / f"{text}.jsonl", 0).write])
     return lambda: log.add(*trainer.train_step())
 
 

@@ -47,6 +47,7 @@ def publish(
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
     from ltgen_bench.source_code import doubts
+    from ltgen_bench.spec.specs import EvalSpec
 
     run_folders = [find_run(runs, name) for name in names]
     source = context.get_parameter_source("folder")
@@ -58,8 +59,9 @@ def publish(
     for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
         run, code = record.run, record.provenance.get("code", {})
-        for doubt in doubts((m.name for m in run.methods), run.dataset.name, code) if new else ():
-            print(f"note: {doubt}", file=sys.stderr)
+        if new and isinstance(record.eval, EvalSpec):
+            for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
+                print(f"note: {doubt}", file=sys.stderr)
 
 
 @app.command(

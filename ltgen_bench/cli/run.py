@@ -74,6 +74,10 @@ def run(
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
     compile_: Annotated[bool, typer.Option("--compile", help="Train through torch.compile.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Experiment tracker beside train.jsonl: tensorboard. Repeatable."),
+    ] = None,
     checkpoint_every: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Between checkpoints; default: 30, or so that they take 1 % of the time."),
@@ -128,6 +132,7 @@ def run(
             features_weights=str(features_weights) if features_weights else None,
             checkpoint_seconds=checkpoint_every,
             compile=compile_,
+            track=tuple(track or ()),
         ),
         again=again,
     )

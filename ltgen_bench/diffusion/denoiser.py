@@ -1,21 +1,21 @@
-"""The denoising network: diffusers' UNet2DModel, run in two halves, with a null label that adds nothing."""
+"""The denoising network: diffusers' UNet2DModel, run in two halves, with a null label that adds nothing.
+
+Three kinds of `Network` do the same on other terms: `Denoiser` itself, `compiled.CompiledDenoiser` and
+`training.data_parallel.SharedDenoiser`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from ltgen_bench.diffusion.dropout_masks import HALVES, Half, MaskLayout, Masks, draw, rehearse, replace_dropout, use
+
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
-
-
-Half = Literal["encoder", "decoder"]
-HALVES: tuple[Half, Half] = ("encoder", "decoder")
-Masks = tuple[Tensor, ...]
-"""The dropout masks of a half for a batch, one for each of its dropout layers, in the order in which they run."""
 
 
 class Encoded(NamedTuple):
@@ -31,24 +31,24 @@ class Encoded(NamedTuple):
         return Encoded(hidden, tuple(skips), emb)
 
 
-class Dropout(nn.Dropout):
-    """Dropout by a mask made before the pass; without one it draws on the spot, as ever."""
+class Network(Protocol):
+    """eps(x_t, t, y), as a training step and its methods use it; shapes as in `Denoiser`.
 
-    mask: Tensor | None = None
+    What `encode` gives has the parts of `Encoded` and is for the same network's `decode`.
+    """
 
-    def forward(self, input: Tensor) -> Tensor:
-        if self.mask is None or self.p == 0 or not self.training:
-            return super().forward(input)
-        return input * self.mask
+    @property
+    def unet(self) -> UNet2DModel: ...
 
+    def encode(self, x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> Any: ...
 
-class _Layout(NamedTuple):
-    """What the mask of a dropout layer looks like."""
+    def decode(self, encoded: Any, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor: ...
 
-    layer: Dropout
-    shape: torch.Size
-    dtype: torch.dtype
-    memory_format: torch.memory_format
+    def __call__(self, x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor: ...
+
+    def draw_masks(self, half: Half, batch: int) -> Masks: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
 
 
 class Denoiser(nn.Module):
@@ -66,77 +66,40 @@ class Denoiser(nn.Module):
     def __init__(self, unet: UNet2DModel) -> None:
         super().__init__()
         self.unet = unet
-        for module in list(unet.modules()):
-            for name, child in module.named_children():
-                if type(child) is nn.Dropout:
-                    setattr(module, name, Dropout(child.p))
-        self._layouts: dict[tuple[Half, int], list[_Layout]] = {}
+        replace_dropout(unet)
+        self._layouts: dict[tuple[Half, int], list[MaskLayout]] = {}
 
     def encode(self, x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> Encoded:
         """x: (B, channels, height, width); t: (B,) times; y: (B,) labels, C for none."""
-        self._use("encoder", len(x), masks)
-        return self._encode(x, t, y)
+        self.use_masks("encoder", len(x), masks)
+        return self.encoder_pass(x, t, y)
 
     def decode(self, encoded: Encoded, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
         """The predicted noise, (B, channels, height, width); of some images only, by index, with their masks."""
-        self._use("decoder", len(encoded.hidden), masks, rows)
-        return self._decode(encoded if rows is None else encoded.of(rows))
+        self.use_masks("decoder", len(encoded.hidden), masks, rows)
+        return self.decoder_pass(encoded if rows is None else encoded.of(rows))
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor:
         """Both halves at once."""
-        for half in HALVES:
-            self._use(half, len(x), None if masks is None else masks[half])
-        return self._both(x, t, y)
+        self.use_masks_of_both(len(x), masks)
+        return self.whole_pass(x, t, y)
 
     def draw_masks(self, half: Half, batch: int) -> Masks:
         """New masks of a half for a batch; none where nothing is dropped."""
-        masks = []
-        for layer, shape, dtype, memory_format in self._layout(half, batch):
-            device = self.unet.conv_in.bias.device
-            mask = torch.empty(shape, dtype=dtype, device=device, memory_format=memory_format)
-            masks.append(mask.bernoulli_(1 - layer.p).div_(1 - layer.p))
-        return tuple(masks)
+        return draw(self._layout(half, batch), self.unet.conv_in.bias.device)
 
-    def _use(self, half: Half, batch: int, masks: Masks | None, rows: Tensor | None = None) -> None:
+    def use_masks(self, half: Half, batch: int, masks: Masks | None, rows: Tensor | None = None) -> None:
         """Have the next pass drop by these masks of a batch, or by new ones; by those of some of its images only."""
-        masks = self.draw_masks(half, batch) if masks is None else masks
-        for (layer, *_), mask in zip(self._layout(half, batch), masks, strict=True):
-            layer.mask = mask if rows is None else mask.index_select(0, rows)
+        use(self._layout(half, batch), self.draw_masks(half, batch) if masks is None else masks, rows)
 
-    def _layout(self, half: Half, batch: int) -> list[_Layout]:
-        if not self.training:
-            return []
-        if (half, batch) not in self._layouts:
-            self._rehearse(batch)
-        return self._layouts[half, batch]
+    def use_masks_of_both(self, batch: int, masks: Mapping[Half, Masks] | None) -> None:
+        """Have the next pass through both halves drop by these masks of a batch, or by new ones."""
+        for half in HALVES:
+            self.use_masks(half, batch, None if masks is None else masks[half])
 
-    @torch.no_grad()
-    def _rehearse(self, batch: int) -> None:
-        """Find which dropout layers each half runs, in which order and on what, by passes on zeros."""
-        found: list[_Layout] = []
+    # The passes themselves, by the masks that are set: functions of tensors, so that they can be compiled.
 
-        def note(layer: Dropout, inputs: tuple[Tensor]) -> None:
-            (x,) = inputs
-            last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-            memory_format = torch.channels_last if last else torch.contiguous_format
-            found.append(_Layout(layer, x.shape, x.dtype, memory_format))
-            layer.mask = x.new_ones(())  # nothing is drawn
-
-        layers = [m for m in self.modules() if isinstance(m, Dropout) and m.p > 0]
-        hooks = [layer.register_forward_pre_hook(note) for layer in layers]
-        config, device = self.unet.config, self.unet.conv_in.bias.device
-        zeros = torch.zeros(batch, dtype=torch.long, device=device)
-        x = torch.zeros(batch, config.in_channels, config.sample_size, config.sample_size, device=device)
-        encoded = Denoiser._encode(self, x, zeros, zeros)
-        self._layouts["encoder", batch] = found.copy()
-        found.clear()
-        Denoiser._decode(self, encoded)
-        self._layouts["decoder", batch] = found
-        for hook in hooks:
-            hook.remove()
-        torch.clear_autocast_cache()  # casts of weights that were made without gradients
-
-    def _encode(self, x: Tensor, t: Tensor, y: Tensor) -> Encoded:
+    def encoder_pass(self, x: Tensor, t: Tensor, y: Tensor) -> Encoded:
         unet = self.unet
         emb = unet.time_embedding(unet.time_proj(t)) + unet.class_embedding(y)
         hidden = unet.conv_in(x)
@@ -146,7 +109,7 @@ class Denoiser(nn.Module):
             skips += more
         return Encoded(unet.mid_block(hidden, emb), skips, emb)
 
-    def _decode(self, encoded: Encoded) -> Tensor:
+    def decoder_pass(self, encoded: Encoded) -> Tensor:
         unet = self.unet
         hidden, skips, emb = encoded
         for block in unet.up_blocks:
@@ -155,19 +118,19 @@ class Denoiser(nn.Module):
             skips = skips[:-n]
         return cast(Tensor, unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden))))
 
-    def _both(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        return Denoiser._decode(self, Denoiser._encode(self, x, t, y))
+    def whole_pass(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return self.decoder_pass(self.encoder_pass(x, t, y))
 
-    def compile_passes(self) -> None:
-        """Run passes through torch.compile from now on; copies of this network are plain again.
+    def _layout(self, half: Half, batch: int) -> list[MaskLayout]:
+        if not self.training:
+            return []
+        if (half, batch) not in self._layouts:
+            self._rehearse(batch)
+        return self._layouts[half, batch]
 
-        A pass, or a half run apart, is one graph of static shapes: a method's passes on whole batches and on parts of
-        one, with and without what it added to the network, get a graph each.
-        """
-        passes = {name: getattr(self, name) for name in ("_encode", "_decode", "_both")}
-        self.__dict__.update({n: torch.compile(run, fullgraph=True, dynamic=False) for n, run in passes.items()})
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what stands in for methods of this object: compiled passes, those shared by several processes."""
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {name: value for name, value in state.items() if not callable(getattr(Denoiser, name, None))}
+    def _rehearse(self, batch: int) -> None:
+        config, device = self.unet.config, self.unet.conv_in.bias.device
+        zeros = torch.zeros(batch, dtype=torch.long, device=device)
+        x = torch.zeros(batch, config.in_channels, config.sample_size, config.sample_size, device=device)
+        encoded, self._layouts["encoder", batch] = rehearse(self, lambda: self.encoder_pass(x, zeros, zeros))
+        _, self._layouts["decoder", batch] = rehearse(self, lambda: self.decoder_pass(encoded))

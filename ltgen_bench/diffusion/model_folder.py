@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
-from ltgen_bench.diffusion.schedule import scheduler
+from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.errors import UsageError
-from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
+from ltgen_bench.spec.specs import DiffusionSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
 
 NOTE = "ltgen_bench.json"
@@ -39,8 +39,7 @@ def save(
     try:
         unet = net.unet.to("cpu", memory_format=torch.contiguous_format)
         unet.save_pretrained(part)
-        steps = min(SamplingSpec().steps, diffusion.timesteps)
-        scheduler(diffusion, SamplingSpec(steps=steps)).save_pretrained(part)
+        ddim(diffusion).save_pretrained(part)
         if noise_prior is not None:
             mean, std = noise_prior
             prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}

@@ -39,7 +39,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, stop)
     try:
         team = Team.join(device)
-        worker.silent = not team.leads
+        worker.silent = not team.is_main
         with lock.share(lock.Lock(job.lock.absolute(), sys.argv[2])):
             worker.train(worker.load(), team)
     except (Stopped, lock.Lost) as stopped:

@@ -36,6 +36,7 @@ from ltgen_bench.launch.progress_file import ProgressFile
 from ltgen_bench.launch.score_stage import draw, evaluate
 from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.record import timestamp
+from ltgen_bench.sampling.pipeline import Pipeline
 from ltgen_bench.sampling.shards import join_shards, make_shards, shard_path, shard_ranges
 from ltgen_bench.source_code import edited, fingerprints
 from ltgen_bench.storage import lock
@@ -44,6 +45,8 @@ from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import Team
 from ltgen_bench.training.loop import Stopped, train
 from ltgen_bench.training.stack import build_stack
+from ltgen_bench.training.tracker import Trackers
+from ltgen_bench.training.trainer import Trainer
 
 
 class Worker:
@@ -67,7 +70,7 @@ class Worker:
         if stage.name == "sample":
             self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
             return self.make_shards(self.load())
-        code = fingerprints((m.name for m in job.run.methods), job.run.dataset.name)
+        code = fingerprints((m.name for m in job.run.methods), job.run.dataset.name, job.eval.sample.sampler)
         if names := edited(job.code, code):
             raise UsageError(f"{' and '.join(names)}: the code was edited since this was planned; plan it again")
         run_folder.create(job.run, code)
@@ -122,21 +125,18 @@ class Worker:
 
     def train(self, data: LongTail, team: Team) -> None:
         """Train in this process, alone or as one of a team."""
-        run = self.job.run
+        run, execution = self.job.run, self.job.execution
+        stack = build_stack(run.methods)
         trained = train(
-            run,
-            data,
-            build_stack(run.methods),
+            Trainer(run, data, stack, self.device, team=team, compiled=execution.compile),
             self.run_folder.path,
-            device=self.device,
-            team=team,
-            compiled=self.job.execution.compile,
             say=self.say,
             progress=lambda step, steps, loss, rate: self.report("training", step, steps, loss=loss, images_per_s=rate),
             stop=lambda: self.stopping,
-            checkpoint_seconds=self.job.execution.checkpoint_seconds,
+            checkpoint_seconds=execution.checkpoint_seconds,
+            track=execution.track,
         )
-        if team.leads:
+        if team.is_main:
             model_folder.save(
                 self.run_folder.model,
                 trained.net,
@@ -188,10 +188,18 @@ class Worker:
         grid = self.run_folder.grid(spec)
         draw(grid, self.say, lambda: save_grid(images, data, grid, title=title))
         images.save(path)
+        self.track(title, grid)
         # What cannot be removed (NFS keeps open files as .nfsXXXX) does no harm.
         shutil.rmtree(self.run_folder.shards(spec), ignore_errors=True)
         self.say(f"sampled {spec.images} images in {time.perf_counter() - started:.0f} s")
         return images
+
+    def track(self, title: str, grid: Path) -> None:
+        """Show the trackers the grid of samples."""
+        run = self.job.run
+        trackers = Trackers(self.job.execution.track, self.run_folder.path, run, run.train.steps, self.say)
+        with contextlib.closing(trackers):
+            trackers.image(run.train.steps, title, grid)
 
     def made(self, path: Path, n: int, data: LongTail) -> Images | None:
         """The n images of a file that was made before; what is damaged is removed, to be made again."""
@@ -215,19 +223,12 @@ class Worker:
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
+        bf16 = run.train.precision == "bf16"
         make_shards(
-            net,
-            spec,
-            run.diffusion,
+            Pipeline(net, spec, run.diffusion, seed=run.seed, bf16=bf16, noise_prior=noise_prior),
             self.run_folder.shards(spec),
             part=stage.part,
             parts=stage.parts,
-            num_classes=len(data.class_counts),
-            shape=(data.spec.channels, data.spec.size, data.spec.size),
-            seed=run.seed,
-            device=self.device,
-            bf16=run.train.precision == "bf16",
-            noise_prior=noise_prior,
             progress=lambda done, total: self.report("sampling", done, total),
             check=self.check,
         )

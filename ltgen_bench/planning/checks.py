@@ -12,10 +12,12 @@ from ltgen_bench.device import pick_device
 from ltgen_bench.diffusion.unet import smallest_multiple
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.job import Execution
-from ltgen_bench.sampling.sampler import labels
+from ltgen_bench.sampling import sampler
+from ltgen_bench.sampling.pipeline import labels
 from ltgen_bench.scoring.checks import check_enough
 from ltgen_bench.spec.presets import Preset
 from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
+from ltgen_bench.training import tracker
 
 MAX_SEED = 2**32 - 1
 """The largest that NumPy's and scikit-learn's generators take."""
@@ -32,9 +34,10 @@ def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sampl
 
 
 def check_sampling(sample: SamplingSpec, diffusion: DiffusionSpec) -> None:
-    """Raises UsageError for a value outside its range."""
+    """Raises UsageError for a value outside its range, or an unknown sampler."""
     _check_ranges("sample", sample)
     _check_range("sample.steps", sample.steps, 1, diffusion.timesteps)
+    sampler.check(sample)
 
 
 def _check_ranges(section: str, spec: NetSpec | TrainSpec | DiffusionSpec | SamplingSpec) -> None:
@@ -67,10 +70,12 @@ def _check_groups(net: NetSpec) -> None:
 
 
 def check_execution(execution: Execution) -> torch.device:
-    """The device to work on. Raises UsageError for one that is not here, or checkpoints that are too frequent."""
+    """The device to work on. Raises UsageError for one that is not here, frequent checkpoints, an unknown tracker."""
     device = pick_device(execution.device)
     if execution.checkpoint_seconds is not None and not execution.checkpoint_seconds >= 0.1:
         raise UsageError(f"--checkpoint-every must be at least 0.1 seconds, not {execution.checkpoint_seconds:g}")
+    for name in execution.track:
+        tracker.find(name)
     return device
 
 

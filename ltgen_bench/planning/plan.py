@@ -30,6 +30,7 @@ from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
     PROTOCOL,
     EvalSpec,
+    MethodSpec,
     RunSpec,
     SamplingSpec,
     ScoreSpec,
@@ -88,11 +89,10 @@ def plan(request: Request, runs: Path) -> list[Job]:
         check_size(loaded.spec, preset)
         check_images(loaded, preset.sample)
         scored = evaluation(loaded, preset, request)
-        described = [
-            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), loaded.spec.name))
-            for stack in stacks
-        ]
-        for (methods, code), seed in itertools.product(described, dict.fromkeys(request.seeds)):
+        described = [tuple(describe(m) for m in stack.methods) for stack in stacks]
+        codes = [_code(methods, loaded, preset.sample) for methods in described]
+        planned = zip(described, codes, strict=True)
+        for (methods, code), seed in itertools.product(planned, dict.fromkeys(request.seeds)):
             run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
             run_folder = RunFolder.of(runs, run)
             if not request.again:
@@ -191,10 +191,15 @@ def rescore(
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     check_images(loaded, sample)
-    code = fingerprints((m.name for m in run.methods), run.dataset.name)
+    code = _code(run.methods, loaded, sample)
     run_folder.check_code(code)
     score_spec = make_score_spec(loaded, features or own_features, data, execution)
     return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution, code=code)
+
+
+def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -> dict[str, str]:
+    """Fingerprints of all code that makes the images."""
+    return fingerprints((m.name for m in methods), data.spec.name, sample.sampler)
 
 
 def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:

@@ -64,6 +64,7 @@ class Execution:
     features_weights: str | None = None
     checkpoint_seconds: float | None = None
     compile: bool = False
+    track: tuple[str, ...] = ()  # names of experiment trackers
 
     @property
     def weights(self) -> Path | None:

@@ -89,6 +89,8 @@ class Record:
             yield "the dataset has no classes"
         if isinstance(run, RunSpec) and not run.methods:
             yield "the run has no method"
+        if isinstance(run, RunSpec) and not (run.net.channels and min(run.net.channels) > 0):
+            yield f"a network has no channels {run.net.channels}"
         for name in (run.dataset.name, *(m.name for m in run.methods)):
             if not name.isprintable() or Path(name).name != name:
                 yield f"{name!r} is no name of a method or dataset"

@@ -4,9 +4,10 @@ Images made elsewhere have such a folder too, RUNS/<dataset>/elsewhere/<id>/, wi
 
 RUNS/<dataset>/<method>/<run id>/
     spec.json                 the resolved RunSpec
-    code.json                 fingerprints of the methods' and the dataset's code
+    code.json                 fingerprints of the code of methods, dataset and samplers
     log.txt                   what the worker said
     train.jsonl               losses, every 50 steps: pandas.read_json(path, lines=True)
+    events.out.tfevents.*     the same for TensorBoard, with --track tensorboard
     progress.json             stage, step, speed, time left (for `status`)
     checkpoint*.pt            while training
     model/                    the trained network: plain diffusers, nothing to fold
@@ -24,6 +25,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ltgen_bench.errors import UsageError
@@ -65,7 +67,7 @@ class RunFolder:
             return {}
         return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
-    def create(self, spec: RunSpec | ExternalSpec, code: Mapping[str, str] | None = None) -> None:
+    def create(self, spec: RunSpec | ExternalSpec, code: Mapping[str, str] = MappingProxyType({})) -> None:
         """Make the folder ready for work; the caller holds its lock.
 
         code: fingerprints of the code that is to do it. Raises UsageError when the folder's spec.json is damaged or of
@@ -83,7 +85,9 @@ class RunFolder:
             write_json(path, to_json(spec))
         elif (there := self.spec.run_id) != spec.run_id:
             raise UsageError(f"{path} is of another run, {there}; move the folder away")
-        self.check_code(code or {})
+        self.check_code(code)
+        if (known := self.code) and not code.keys() <= known.keys():  # a sampler that was not used before
+            write_json(self.code_file, dict(code) | known)
 
     def check_code(self, code: Mapping[str, str]) -> None:
         """Raises UsageError when the run was begun with other code than what these are the fingerprints of."""

@@ -1,90 +1,71 @@
-"""Makes the images of a trained network: balanced labels, one random stream per image."""
+"""The sampler surface: from a network's predictions of noise to images, step by step.
+
+A sampler is one file with one class, found as methods are: in `ltgen_bench/samplers/`, in `DIR/samplers/` with
+`LTGEN_PLUGINS=DIR`, or through the entry point group `ltgen_bench.samplers` of an installed package:
+
+    class DPMSolver(Sampler):
+        "DPM-Solver++ of second order (Lu et al., 2022)."
+        name = "dpm++"                            # --set sample.sampler=dpm++ --set sample.steps=20
+
+        def scheduler(self, diffusion, sampling):
+            return DPMSolverMultistepScheduler(
+                num_train_timesteps=diffusion.timesteps, beta_start=diffusion.beta_start, beta_end=diffusion.beta_end
+            )
+
+The name is part of how a run is sampled, and of its score's identity: give a sampler that changes a new name.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ltgen_bench.diffusion.denoiser import Denoiser
-from ltgen_bench.diffusion.noise_prior import NoisePrior
-from ltgen_bench.diffusion.schedule import scheduler
+from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
-from ltgen_bench.rng import generator
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
-
-def batch_size(device: torch.device, size: int) -> int:
-    """Images of that width per network call; does not change the images (each has its own stream).
-
-    On a CPU as measured (`ci/bench/sample.py`): 250 of 8 pixels; with larger ones a few are enough.
-    """
-    return 500 if device.type == "cuda" else min(250, max(10, 250 * 8**2 // size**2))
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 
-def labels(images: int, num_classes: int) -> Tensor:
-    """(images,) int64: the same number of each class, in class order. Raises UsageError when that is not possible."""
-    if images % num_classes or images < 1:
-        raise UsageError(
-            f"{images} images cannot be shared evenly by {num_classes} classes; "
-            f"use --set sample.images={max(1, round(images / num_classes)) * num_classes}"
-        )
-    return torch.arange(num_classes).repeat_interleave(images // num_classes)
+class Sampler:
+    """A way to sample. Subclass it, name it, say which of diffusers' schedulers it is."""
+
+    name: ClassVar[str]
+    """How the command line spells it."""
+    clips: ClassVar[bool] = False
+    """Whether it heeds `sample.clip`, by diffusers' `clip_sample` and `clip_sample_range`; else that is refused."""
+
+    def scheduler(self, diffusion: DiffusionSpec, sampling: SamplingSpec) -> SchedulerMixin:
+        """One of diffusers' schedulers, new for every batch; `sampling.steps` timesteps are set on it afterwards.
+
+        It takes predictions of the noise (`prediction_type="epsilon"`) of images sqrt(abar_t) x0 + sqrt(1 - abar_t)
+        noise at whole timesteps t, with abar_t in its `alphas_cumprod`: so do DPM-Solver, UniPC, DEIS and PNDM, but not
+        the schedulers that scale images by 1 + sigma (Euler, Heun, LMS).
+        """
+        raise NotImplementedError
+
+    def options(self, sampling: SamplingSpec, streams: Sequence[torch.Generator]) -> dict[str, Any]:
+        """Further arguments of the scheduler's `step`. Who draws noise draws image i's from `streams[i]`."""
+        return {}
+
+    def final_level(self, alphas_cumprod: Tensor) -> float:
+        """Standard deviation of the noise that the finished images still have; alphas_cumprod: (T,)."""
+        return 0.0
 
 
-@torch.inference_mode()
-def sample(
-    net: Denoiser,
-    spec: SamplingSpec,
-    diffusion: DiffusionSpec,
-    *,
-    index: range,
-    y: Tensor,
-    shape: tuple[int, int, int],
-    seed: int,
-    device: torch.device,
-    bf16: bool = False,
-    noise_prior: NoisePrior | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Tensor:
-    """Images `index` of the set that (net, spec, seed) defines, as float32 (len(index), channels, height, width).
+def find(name: str) -> Sampler:
+    """The sampler of that name. Raises UsageError when it is unknown, with the near miss, or cannot be imported."""
+    kind = registry.samplers().load(name, f"--set sample.sampler={name}")
+    if not issubclass(kind, Sampler):
+        raise UsageError(f"sampler {name!r} is not a subclass of ltgen_bench.sampling.sampler.Sampler")
+    return kind()
 
-    y: labels of those images; shape: (channels, height, width). Image i starts from the stream (seed, "image", i),
-    so it is the same whatever else is made with it. `progress(network steps done)` is called after each step.
-    Guidance: eps_c + omega (eps_c - eps_u), both predictions from one call on a doubled batch.
-    """
-    null = y.new_full(y.shape, net.unet.config.num_class_embeds - 1).to(device)
-    y = y.to(device)
-    streams = [generator("cpu", seed, "image", i) for i in index]
-    u = torch.stack([torch.randn(shape, generator=stream) for stream in streams]).to(device)
-    # A class prior shifts and scales the whole chain: in the coordinates u = (x - sqrt(1 - abar) mean) / std the chain
-    # is the ordinary one, so diffusers' scheduler works there unchanged.
-    mean: Tensor | float = 0.0
-    std: Tensor | float = 1.0
-    if noise_prior is not None:
-        mean, std = noise_prior.mean.to(device)[y], noise_prior.std.to(device)[y][:, None, None, None]
-    steps = scheduler(diffusion, spec)
-    if noise_prior is not None:
-        steps.register_to_config(clip_sample_range=1 / std)  # where `spec.clip` clips: u ends as the image over std
-    autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    for done, t in enumerate(steps.timesteps.tolist(), start=1):
-        level = (1 - steps.alphas_cumprod[t]).sqrt().item()
-        x = std * u + level * mean
-        times = torch.full_like(y, t)
-        with autocast:
-            if spec.omega == 0:
-                eps = net(x, times, y).float()
-            else:
-                both = net(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([y, null]))
-                eps_c, eps_u = both.float().chunk(2)
-                eps = eps_c + spec.omega * (eps_c - eps_u)
-        # The ancestral sampler draws more noise. DDIM has to be told that the noise follows from the clipped image:
-        # with that of the unclipped one, an image predicted too bright ends far too dark.
-        options = {"generator": streams} if spec.sampler == "ddpm" else {"use_clipped_model_output": spec.clip}
-        u = steps.step((eps - mean) / std, t, u, **options).prev_sample
-        progress(done)
-    # What is left of the prior at the last, cleanest level.
-    last = (1 - steps.alphas_cumprod[0]).sqrt().item() if spec.sampler == "ddim" else 0.0
-    return std * u + last * mean
+
+def check(sampling: SamplingSpec) -> None:
+    """Raises UsageError for a sampler that is unknown, or that cannot clip and is to."""
+    if not find(sampling.sampler).clips and sampling.clip:
+        raise UsageError(f"--set sample.clip=true: sampler {sampling.sampler} does not clip; leave it off")

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from ltgen_bench.data.images import Images
-from ltgen_bench.diffusion.denoiser import Denoiser
-from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import RunFailed
-from ltgen_bench.sampling.sampler import batch_size, labels, sample
-from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
+from ltgen_bench.sampling.pipeline import Pipeline, labels
 
 SHARD = 500
 """Images per file while sampling: what an interruption can cost at most."""
@@ -27,58 +24,37 @@ def to_uint8(x: Tensor, y: Tensor) -> Images:
 
 
 def make_shards(
-    net: Denoiser,
-    spec: SamplingSpec,
-    diffusion: DiffusionSpec,
+    pipeline: Pipeline,
     folder: Path,
     *,
     part: int = 0,
     parts: int = 1,
-    num_classes: int,
-    shape: tuple[int, int, int],
-    seed: int,
-    device: torch.device,
-    bf16: bool,
-    noise_prior: NoisePrior | None,
     progress: Callable[[float, int], None],
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make the images of a spec as files under `folder`; files that are there already are not made again.
+    """Make the images of a pipeline as files under `folder`; files that are there already are not made again.
 
     Of several workers that share the work, each makes every `parts`-th file. progress(images done, of how many), where
     a fraction counts the steps of the present batch; check() may raise to stop between batches. Raises RunFailed when
     the network gives NaN or infinity.
     """
-    y = labels(spec.images, num_classes)
+    spec = pipeline.spec
+    y = labels(spec.images, pipeline.num_classes)
     mine = shard_ranges(spec.images)[part::parts]
-    done, total, batch = 0, sum(map(len, mine)), batch_size(device, shape[-1])
+    done, total = 0, sum(map(len, mine))
     for shard in mine:
         path = shard_path(folder, shard)
         if not path.exists():
             made = []
-            for at in range(shard.start, shard.stop, batch):
+            for at in range(shard.start, shard.stop, pipeline.batch_size):
                 check()
-                index = range(at, min(at + batch, shard.stop))
+                index = range(at, min(at + pipeline.batch_size, shard.stop))
                 before = done + at - shard.start
 
                 def stepped(step: int, before: int = before, size: int = len(index)) -> None:
                     progress(before + size * step / spec.steps, total)
 
-                made.append(
-                    sample(
-                        net,
-                        spec,
-                        diffusion,
-                        index=index,
-                        y=y[index.start : index.stop],
-                        shape=shape,
-                        seed=seed,
-                        device=device,
-                        bf16=bf16,
-                        noise_prior=noise_prior,
-                        progress=stepped,
-                    )
-                )
+                made.append(pipeline.sample(index, y[index.start : index.stop], stepped))
                 if not torch.isfinite(made[-1]).all():
                     raise RunFailed(f"the network made images {index.start}..{index.stop - 1} that are not finite")
             to_uint8(torch.cat(made), y[shard.start : shard.stop]).save(path)

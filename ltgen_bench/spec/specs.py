@@ -89,7 +89,7 @@ class MethodSpec:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingSpec:
-    """How images are made: `images` in all, the same number for each class.
+    """How images are made: `images` in all, the same number for each class, by a sampler of that name.
 
     omega: guidance, in the papers' convention eps_c + omega * (eps_c - eps_u); the usual "scale" is 1 + omega.
     clip: whether the image that each step predicts is clipped to [-1, 1] (diffusers' `clip_sample`, and
@@ -97,7 +97,7 @@ class SamplingSpec:
     """
 
     images: int = field(default=50_000, metadata=within(1, 10**8))
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: str = "ddim"
     steps: int = field(default=50, metadata=within(1, 10**6))
     omega: float = field(default=1.5, metadata=within(-1, 1e3))
     clip: bool = field(default=False, metadata=before(False))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.rng import generator, seed_of
+from ltgen_bench.spec.specs import TrainSpec
 
 
 class Batches:
@@ -18,20 +19,18 @@ class Batches:
 
     def __init__(
         self,
-        train: Images,
+        images: Images,
+        train: TrainSpec,
         *,
-        batch: int,
-        flip: bool,
-        label_dropout: float,
         timesteps: int,
         seed: int,
         device: torch.device,
         class_weights: Tensor | None = None,
     ) -> None:
-        self.pixels = to_nchw(train, device)
-        self.labels = torch.from_numpy(train.labels).to(device)
-        self.batch, self.flip, self.timesteps, self.seed, self.device = batch, flip, timesteps, seed, device
-        self.label_dropout = label_dropout
+        self.pixels = to_nchw(images, device)
+        self.labels = torch.from_numpy(images.labels).to(device)
+        self.batch, self.flip, self.label_dropout = train.batch, train.flip, train.label_dropout
+        self.timesteps, self.seed, self.device = timesteps, seed, device
         self._cumulative = None
         if class_weights is not None:
             weights = class_weights.double().cpu()

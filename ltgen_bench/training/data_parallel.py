@@ -1,4 +1,4 @@
-"""Several processes on one training: the passes through the network are shared out, all else is done by all alike.
+"""Data-parallel training: processes share the passes through the network, and all do everything else alike.
 
 Every process makes the whole batch, and every method sees the whole batch: its labels, its noise, its predictions. Only
 the network's passes work on a slice of it, dropout masks included; the predictions are then exchanged. So a method
@@ -11,35 +11,39 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ltgen_bench.diffusion.denoiser import HALVES, Denoiser, Encoded, Half, Masks
+from ltgen_bench.diffusion.denoiser import Encoded, Network
+from ltgen_bench.diffusion.dropout_masks import HALVES, Half, Masks
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 
 @dataclass
 class Team:
-    """The processes of a training. One alone needs no torch.distributed."""
+    """The processes of a training: torch.distributed's default process group. One alone needs none."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def join(cls, device: torch.device) -> Team:
-        """The team that torchrun started this process for."""
+        """The process group that torchrun started this process for."""
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes files."""
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so; all get the same answer. Waits for all."""
+        """Whether any process says so: an all-reduce, so that all get the same answer."""
         if self.size == 1:
             return flag
         said = torch.tensor(float(flag), device=_device())
@@ -47,7 +51,7 @@ class Team:
         return said.item() > 0
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the mean over the team in place of each gradient. Every process has gradients of the same parameters."""
+        """All-reduce the gradients to their mean. Every process has gradients of the same parameters."""
         if self.size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -63,55 +67,87 @@ class Team:
         """This process's images of a batch. A batch of fewer images than processes leaves some without any."""
         return slice(self.rank * batch // self.size, (self.rank + 1) * batch // self.size)
 
-    def share_out(self, net: Denoiser) -> None:
-        """From now on the network takes and gives whole batches, and works on this process's slice of them."""
-        if self.size == 1:
-            return
-        encode, decode, forward, draw_masks = net.encode, net.decode, net.forward, net.draw_masks
 
-        def of_slice(half: Half, masks: Masks | None, batch: int) -> Masks:
-            return tuple(m[self.slice(batch)] for m in (draw_masks(half, batch) if masks is None else masks))
+class SharedDenoiser(nn.Module):
+    """A `Network` that takes and gives whole batches, and has another one work on this process's slice of them."""
 
-        def encode_slice(x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> _Slice:
-            mine = self.slice(len(x))
-            return _Slice(encode(x[mine], t[mine], y[mine], of_slice("encoder", masks, len(x))), len(x))
+    def __init__(self, net: Network, team: Team) -> None:
+        super().__init__()
+        self.net, self.team = net, team
 
-        def decode_slice(part: _Slice, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
-            # Of some images only: still all of the slice. Which process has how many of them is for the device to know.
-            eps = decode(part.encoded, of_slice("decoder", masks, part.batch))
-            whole: Tensor = _Exchange.apply(eps, part.batch, self)
-            return whole if rows is None else whole[rows]
+    @property
+    def unet(self) -> UNet2DModel:
+        return self.net.unet
 
-        def forward_slice(x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor:
-            mine = self.slice(len(x))
-            parts = {half: of_slice(half, None if masks is None else masks[half], len(x)) for half in HALVES}
-            whole: Tensor = _Exchange.apply(forward(x[mine], t[mine], y[mine], parts), len(x), self)
-            return whole
+    def encode(self, x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> EncodedSlice:
+        own = self.team.slice(len(x))
+        encoded = self.net.encode(x[own], t[own], y[own], self._of_slice("encoder", masks, len(x)))
+        return EncodedSlice(encoded, len(x), self.team)
 
-        net.__dict__.update(encode=encode_slice, decode=decode_slice, forward=forward_slice)
+    def decode(self, encoded: EncodedSlice, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
+        # Of some images only: still all of the slice. Which process has how many of them is for the device to know.
+        eps = self.net.decode(encoded.own, self._of_slice("decoder", masks, encoded.batch))
+        whole = exchange(eps, encoded.batch, self.team)
+        return whole if rows is None else whole[rows]
+
+    def forward(self, x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor:
+        own = self.team.slice(len(x))
+        parts = {half: self._of_slice(half, None if masks is None else masks[half], len(x)) for half in HALVES}
+        return exchange(self.net(x[own], t[own], y[own], parts), len(x), self.team)
+
+    def draw_masks(self, half: Half, batch: int) -> Masks:
+        """Those of the whole batch: every process draws the same."""
+        return self.net.draw_masks(half, batch)
+
+    def _of_slice(self, half: Half, masks: Masks | None, batch: int) -> Masks:
+        own = self.team.slice(batch)
+        return tuple(mask[own] for mask in (self.draw_masks(half, batch) if masks is None else masks))
 
 
-class _Slice(NamedTuple):
-    """What `decode` needs of this process's slice, and the size of the whole batch."""
+@dataclass
+class EncodedSlice:
+    """The down and middle path of this process's slice of a batch, which `decode` needs.
 
-    encoded: Encoded
+    Who asks for its parts, as of an `Encoded`, gets those of the whole batch; then every process must ask.
+    """
+
+    own: Encoded
     batch: int
+    team: Team
+
+    @property
+    def hidden(self) -> Tensor:
+        return exchange(self.own.hidden, self.batch, self.team)
+
+    @property
+    def skips(self) -> tuple[Tensor, ...]:
+        return tuple(exchange(part, self.batch, self.team) for part in self.own.skips)
+
+    @property
+    def emb(self) -> Tensor:
+        return exchange(self.own.emb, self.batch, self.team)
+
+
+def exchange(own: Tensor, batch: int, team: Team) -> Tensor:
+    """The whole batch, (batch, ...), of which every process has its slice."""
+    whole: Tensor = _Exchange.apply(own, batch, team)
+    return whole
 
 
 class _Exchange(torch.autograd.Function):
-    """The predictions of all processes, from each one's own.
+    """The rows of all processes, from each one's own: an all-gather with gradient.
 
     Every process then has the loss of the whole batch, but a gradient through its own slice alone. As gradients are
-    averaged over the team, that slice counts `size` times.
+    averaged over the processes, that slice counts `size` times.
     """
 
     @staticmethod
-    def forward(ctx: Any, mine: Tensor, batch: int, team: Team) -> Tensor:
-        ctx.slice, ctx.size, ctx.dtype = team.slice(batch), team.size, mine.dtype
-        whole = torch.zeros((batch, *mine.shape[1:]), dtype=torch.float32, device=mine.device)
-        whole[ctx.slice] = mine
+    def forward(ctx: Any, own: Tensor, batch: int, team: Team) -> Tensor:
+        ctx.slice, ctx.size, ctx.dtype = team.slice(batch), team.size, own.dtype
+        whole = torch.zeros((batch, *own.shape[1:]), dtype=torch.float32, device=own.device)
+        whole[ctx.slice] = own
         dist.all_reduce(whole)
-        return whole.to(mine.dtype)
+        return whole.to(own.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

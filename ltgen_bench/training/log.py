@@ -1,34 +1,94 @@
-"""The training log: averages over some steps, a line of JSON each."""
+"""The training log: averages over some steps, given to sinks such as train.jsonl."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltgen_bench.errors import RunFailed
 from ltgen_bench.storage import lock
+from ltgen_bench.storage.atomic_files import atomic_write
 from ltgen_bench.training.method import Step
 from ltgen_bench.training.trainer import Trainer
 
 LOG_EVERY = 50
-"""Steps averaged into one line of train.jsonl."""
+"""Steps averaged into one line of the log."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """How some steps of training went.
+
+    figures: the mean of each scalar over the steps, and as `name/group` that of each figure of images over the group's
+    images; None where there were none.
+    """
+
+    step: int  # how many are done, these included
+    images: int  # how many were seen so far
+    seconds: float  # spent training so far, over all attempts
+    images_per_s: float
+    figures: dict[str, float | None]
+
+
+Sink = Callable[[Line], None]
+
+
+class JsonLines:
+    """train.jsonl: an object a line, for `pandas.read_json(path, lines=True)`."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Go on after that many steps: the lines of later ones, which are about to be trained again, are dropped."""
+        self.path = path
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+            with atomic_write(path) as file:
+                file.write("".join(f"{line}\n" for line in kept).encode())
+
+    def write(self, line: Line) -> None:
+        head = {"step": line.step, "images": line.images}
+        speed = {"seconds": round(line.seconds, 3), "images_per_s": round(line.images_per_s, 1)}
+        lock.check(self.path)
+        with self.path.open("a") as file:
+            file.write(json.dumps(head | speed | line.figures) + "\n")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # half a line, from a crash
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The figures of a step: their names, and their values in one tensor on the device.
+
+    values: of the scalars; of the alarms; of each figure of images its sum over each group of classes; and how many
+    images of each group there were.
+    """
+
+    index: int
+    scalars: tuple[str, ...]
+    alarms: tuple[str, ...]
+    images: tuple[str, ...]
+    values: Tensor
 
 
 @dataclass
 class _Sent:
     """The figures of some steps, on their way from the device."""
 
-    step: int  # the last one
-    seconds: float  # what they took
-    steps: list[tuple[int, tuple[str, ...]]]  # index and names of the figures of each
+    step: int  # how many are done
+    seconds: float  # what these took
+    steps: list[_Figures]
     values: Tensor  # of all of them, one after another, on the CPU
     arrived: torch.cuda.Event | None
 
@@ -36,33 +96,39 @@ class _Sent:
         return self.arrived is None or bool(self.arrived.query())  # type: ignore[no-untyped-call]
 
 
-@dataclass
 class Log:
-    """Averages what happened over LOG_EVERY steps into a line of train.jsonl.
+    """Averages what happened over LOG_EVERY steps into a line, and gives it to the sinks.
 
     The device is read once per line, while it works on the next steps: the line is written when its figures are there.
+
+    alarmed: on how many steps each safeguard acted; seconds: spent training, over all attempts; loss, rate: the mean
+    loss and the images per second of the last line.
     """
 
-    path: Path
-    trainer: Trainer
-    say: Callable[[str], None]
-    alarmed: dict[str, int] = field(default_factory=dict)  # steps on which each safeguard acted
-    seconds: float = 0.0  # spent training, over all attempts
-    loss: float = math.nan  # of the last line
-    rate: float = math.nan  # images per second, of the last line
-    _rows: list[tuple[int, tuple[str, ...], Tensor]] = field(default_factory=list)
-    _sent: _Sent | None = None
-    _since: float = field(default_factory=time.perf_counter)
+    def __init__(self, trainer: Trainer, say: Callable[[str], None], sinks: Sequence[Sink]) -> None:
+        self.trainer, self.say, self.sinks = trainer, say, sinks
+        self.alarmed: dict[str, int] = {}
+        self.seconds = 0.0
+        self.loss = self.rate = math.nan
+        group_of = {c: i for i, (_, classes) in enumerate(trainer.task.groups) for c in classes}
+        self._group_names = [name for name, _ in trainer.task.groups]
+        ids = torch.tensor([group_of[c] for c in sorted(group_of)])
+        one_hot = nn.functional.one_hot(ids, len(self._group_names))
+        self._one_hot_group = one_hot.float().to(trainer.device)  # (C, G)
+        self._steps: list[_Figures] = []
+        self._sent: _Sent | None = None
+        self._since = time.perf_counter()
 
     def add(self, loss: Tensor, terms: dict[str, Tensor], step: Step) -> None:
-        trainer = self.trainer
-        scalars = {"loss": loss} | terms | step.logged | {f"alarm:{k}": v for k, v in step.alarms.items()}
+        """The outcome of a step; writes a line when one is due. Raises RunFailed as `flush`."""
+        scalars = {"loss": loss} | terms | step.logged
         # One-hot groups (B, G): sums and counts of a group in one product, without asking the device for indices.
-        groups = trainer.one_hot_group[step.y]
+        groups = self._one_hot_group[step.y]
         sums = torch.stack([*step.images.values(), torch.ones_like(loss).expand(len(groups))]) @ groups
-        names = (*scalars, *(f"sum:{k}/{g}" for k in (*step.images, "n") for g in trainer.group_names))
-        self._rows.append((step.index, names, torch.cat([torch.stack([*scalars.values()]).detach(), sums.flatten()])))
-        if len(self._rows) == LOG_EVERY:
+        figures = torch.stack([*scalars.values(), *step.alarms.values()]).detach()
+        values = torch.cat([figures, sums.flatten()])
+        self._steps.append(_Figures(step.index, tuple(scalars), tuple(step.alarms), tuple(step.images), values))
+        if len(self._steps) == LOG_EVERY:
             self._send()
         if self._sent and self._sent.is_there():
             self._write()
@@ -75,18 +141,17 @@ class Log:
     def _send(self) -> None:
         """Start the one transfer of a line. Nothing waits for it."""
         self._write()
-        if not self._rows:
+        if not self._steps:
             return
-        values, arrived = torch.cat([row for *_, row in self._rows]), None
+        values, arrived = torch.cat([step.values for step in self._steps]), None
         if values.is_cuda:
             values = values.to("cpu", non_blocking=True)  # to pinned memory
             arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record()
         now = time.perf_counter()
-        steps = [(index, names) for index, names, _ in self._rows]
-        self._sent = _Sent(self.trainer.step, now - self._since, steps, values, arrived)
+        self._sent = _Sent(self.trainer.step, now - self._since, self._steps, values, arrived)
         self._since = now
-        self._rows.clear()
+        self._steps = []
 
     def _write(self) -> None:
         """Write the line that was sent last, if it is not written yet."""
@@ -95,39 +160,35 @@ class Log:
         self._sent = None
         if sent.arrived is not None:
             sent.arrived.synchronize()
-        values = sent.values.tolist()
-        batch = self.trainer.spec.train.batch
-        totals: dict[str, list[float]] = {}
-        for index, names in sent.steps:
-            step, values = dict(zip(names, values, strict=False)), values[len(names) :]
-            for name in ("loss", "grad_norm"):
-                if not math.isfinite(step[name]):
-                    raise RunFailed(f"{name} became {step[name]} at step {index + 1}; the last good checkpoint is kept")
-            for name, value in step.items():
-                totals.setdefault(name, []).append(value)
-        self.loss, self.rate = _mean(totals["loss"]), len(sent.steps) * batch / sent.seconds
+        values = iter(sent.values.tolist())
+        parts: dict[str, list[tuple[float, float]]] = {}  # of each figure, in each step: sum, and of how many
+        alarms: dict[str, list[float]] = {}
+        for step in sent.steps:
+            for name, value in zip(step.scalars, values, strict=False):
+                if name in ("loss", "grad_norm") and not math.isfinite(value):
+                    reason = f"{name} became {value} at step {step.index + 1}"
+                    raise RunFailed(f"{reason}; the last good checkpoint is kept")
+                parts.setdefault(name, []).append((value, 1))
+            for name, value in zip(step.alarms, values, strict=False):
+                alarms.setdefault(name, []).append(value)
+            for name, part in self._by_group(step, values):
+                parts.setdefault(name, []).append(part)
         self.seconds += sent.seconds
-        line: dict[str, Any] = {
-            "step": sent.step,
-            "images": sent.step * batch,
-            "seconds": round(self.seconds, 3),
-            "images_per_s": round(self.rate, 1),
-        }
-        for name, numbers in totals.items():
-            kind, _, label = name.rpartition(":")
-            if kind == "alarm":
-                self._raise_alarm(sent.step, label, [v for v in numbers if v > 0])
-            elif kind == "sum":
-                n = sum(totals[f"sum:n/{label.rpartition('/')[2]}"])
-                if not label.startswith("n/"):
-                    line[label] = sum(numbers) / n if n else None
-            else:
-                line[name] = _mean(numbers)
-        if not self.trainer.team.leads:
-            return
-        lock.check(self.path)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        batch = self.trainer.spec.train.batch
+        figures = {name: _mean(found) for name, found in parts.items()}
+        line = Line(sent.step, sent.step * batch, self.seconds, len(sent.steps) * batch / sent.seconds, figures)
+        self.loss, self.rate = sum(loss for loss, _ in parts["loss"]) / len(sent.steps), line.images_per_s
+        for name, shares in alarms.items():
+            self._raise_alarm(line.step, name, [share for share in shares if share > 0])
+        for sink in self.sinks:
+            sink(line)
+
+    def _by_group(self, step: _Figures, values: Iterator[float]) -> Iterator[tuple[str, tuple[float, float]]]:
+        """(`name/group`, (sum, number of images)) of what a step noted of each image."""
+        rows = [list(islice(values, len(self._group_names))) for _ in (*step.images, "counts")]
+        for name, sums in zip(step.images, rows, strict=False):
+            for group, total, count in zip(self._group_names, sums, rows[-1], strict=True):
+                yield f"{name}/{group}", (total, count)
 
     def _raise_alarm(self, step: int, name: str, shares: list[float]) -> None:
         if shares:
@@ -138,21 +199,7 @@ class Log:
                 )
             self.alarmed[name] = self.alarmed.get(name, 0) + len(shares)
 
-    def rewind(self) -> None:
-        """Drop the lines of steps that are about to be trained again."""
-        if self.path.exists() and self.trainer.team.leads:
-            lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= self.trainer.step]
-            lock.check(self.path)
-            self.path.write_text("".join(f"{line}\n" for line in kept))
 
-
-def _mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # half a line, from a crash
+def _mean(parts: list[tuple[float, float]]) -> float | None:
+    total, count = sum(part for part, _ in parts), sum(n for _, n in parts)
+    return total / count if count else None

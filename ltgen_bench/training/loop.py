@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.device import peak_flops
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
 from ltgen_bench.errors import UsageError
 from ltgen_bench.source_code import edited, fingerprint, refusal
-from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.data_parallel import Team
-from ltgen_bench.training.log import Log
-from ltgen_bench.training.stack import Stack
+from ltgen_bench.training.log import JsonLines, Log, Sink
+from ltgen_bench.training.tracker import Trackers
 from ltgen_bench.training.trainer import Trainer
 
 
@@ -42,74 +40,82 @@ class Trained:
         """In words: images and floating-point operations per second, and their share of the most the device can do.
 
         The operations are those of the shared recipe, one pass per image and step (what is known as model-flops
-        utilisation): a method's further passes make it slower, not busier.
+        utilisation): a method's further passes make it slower, and do not count as work.
         """
         rate, flops, share = (self.summary[k] for k in ("images_per_s", "flops_per_s", "mfu"))
         return f"{rate:.0f} images/s, {flops / 1e9:,.0f} GFLOP/s" + (f", MFU {share:.0%}" if share else "")
 
 
 def train(
-    spec: RunSpec,
-    data: LongTail,
-    stack: Stack,
+    trainer: Trainer,
     folder: Path,
     *,
-    device: torch.device,
-    team: Team | None = None,
-    compiled: bool = False,
     say: Callable[[str], None],
     progress: Callable[[int, int, float, float], None],
     stop: Callable[[], bool],
     checkpoint_seconds: float | None = None,
+    track: Sequence[str] = (),
 ) -> Trained:
     """Train a run in its folder, from its last checkpoint if it has one.
 
     progress(step, steps, loss, images per second) is called once per step. When `stop()` turns true the state is saved
     and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
-    them takes 1 % of the time. Raises RunFailed when the loss is not finite, and UsageError when the checkpoint was
-    written by other code of a method.
+    them takes 1 % of the time. track: names of experiment trackers. Raises RunFailed when the loss is not finite, and
+    UsageError when the checkpoint was written by other code of a method.
     """
-    code = {f"method {m.name}": fingerprint(type(m)) for m in stack.methods}
-    trainer = Trainer(spec, data, stack, device, team=team, compiled=compiled)
-    log = Log(folder / "train.jsonl", trainer, say)
-    if (saved := checkpoint.load(folder, spec.run_id, say)) is not None:
-        trainer.restore(saved)
-        log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
-        say(f"resuming at step {trainer.step} of {spec.train.steps}")
+    trainer.export()  # a method that cannot is better known before the training than after it
+    code = {f"method {m.name}": fingerprint(type(m)) for m in trainer.stack.methods}
+    saved = checkpoint.load(folder, trainer.spec.run_id, say)
+    if saved is not None:
         if names := edited(saved.get("code", {}), code):
             raise UsageError(refusal(names, "the checkpoint was written"))
-    log.rewind()
+        trainer.restore(saved)
+    sinks: list[Sink] = []
+    trackers = Trackers(track if trainer.team.is_main else (), folder, trainer.spec, trainer.step, say)
+    if trainer.team.is_main:
+        sinks = [JsonLines(folder / "train.jsonl", trainer.step).write, trackers.write]
+    log, steps = Log(trainer, say, sinks), trainer.spec.train.steps
+    if saved is not None:
+        log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
+        say(f"resuming at step {trainer.step} of {steps}")
 
     def save() -> float:
+        """Save the state; when to do so again."""
         log.flush()
         started = time.perf_counter()
-        if trainer.team.leads:
+        if trainer.team.is_main:
             checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed, "code": code})
-        return checkpoint_seconds or max(30.0, 100 * (time.perf_counter() - started))
+        now = time.perf_counter()
+        return now + (checkpoint_seconds or max(30.0, 100 * (now - started)))
 
     due = time.perf_counter() + (checkpoint_seconds or 30.0)
-    while trainer.step < spec.train.steps:
-        log.add(*trainer.train_step())
-        progress(trainer.step, spec.train.steps, log.loss, log.rate)
-        if trainer.stops(stop):
-            save()
-            raise Stopped(f"stopped at step {trainer.step} of {spec.train.steps}")
-        if time.perf_counter() > due:
-            due = save() + time.perf_counter()
-    save()
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    with contextlib.closing(trackers):
+        while trainer.step < steps:
+            log.add(*trainer.train_step())
+            progress(trainer.step, steps, log.loss, log.rate)
+            if trainer.stops(stop):
+                save()
+                raise Stopped(f"stopped at step {trainer.step} of {steps}")
+            if time.perf_counter() > due:
+                due = save()
+        save()
+    return Trained(trainer.trained_net(), trainer.noise_prior, _summary(trainer, log))
+
+
+def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
+    """How the training went."""
+    spec, device = trainer.spec, trainer.device
+    data, classes = spec.dataset, len(spec.dataset.class_counts)
     rate = spec.train.steps * spec.train.batch / max(log.seconds, 1e-9)
-    size, channels, classes = data.spec.size, data.spec.channels, len(data.class_counts)
-    forward = flops_per_image(spec.net, size=size, channels=channels, num_classes=classes)
+    forward = flops_per_image(spec.net, size=data.size, channels=data.channels, num_classes=classes)
     flops = 3 * forward * rate  # the backward pass costs two forward passes
     most = peak_flops(device, spec.train.precision)
-    summary = {
+    return {
         "seconds": round(log.seconds, 1),
         "images_per_s": round(rate, 1),
         "flops_per_s": round(flops),
         "mfu": round(flops / most / trainer.team.size, 4) if most else None,
-        "peak_device_bytes": peak,
+        "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         "parameters_trained": sum(p.numel() for p in trainer.params),
         "alarm_steps": log.alarmed,
     }
-    return Trained(trainer.trained_net(), trainer.noise_prior, summary)

@@ -26,14 +26,15 @@ import torch
 from torch import Tensor
 from typing_extensions import dataclass_transform
 
-from ltgen_bench.diffusion.denoiser import HALVES
+from ltgen_bench.diffusion.dropout_masks import HALVES
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
 from ltgen_bench.rng import seed_dropout
 
 if TYPE_CHECKING:
     from ltgen_bench.data.groups import Groups
-    from ltgen_bench.diffusion.denoiser import Denoiser, Encoded, Half, Masks
+    from ltgen_bench.diffusion.denoiser import Denoiser, Encoded, Network
+    from ltgen_bench.diffusion.dropout_masks import Half, Masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Step:
     t: Tensor  # diffusion times 0..T-1
     noise: Tensor
     xt: Tensor  # sqrt(abar) x0 + sqrt(1 - abar) noise
-    net: Denoiser
+    net: Network
     encoded: Encoded = dataclasses.field(init=False)  # the down and middle path, where a method `reuses_encoder`
     masks: dict[Half, Masks] = dataclasses.field(default_factory=dict)  # its dropout; a pass without them draws its own
     eps: Tensor = dataclasses.field(init=False)  # its prediction of the noise
@@ -149,8 +150,13 @@ class Method:
     def wrap(self, net: Denoiser, task: Task, rng: torch.Generator) -> None:
         """Add parameters to the network, in place, before training. Chained."""
 
-    def export(self, net: Denoiser) -> None:
-        """Fold what `wrap` added back into the plain network, in place, on a copy. Chained, in reverse."""
+    def export(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Fold what `wrap` added back into the plain network's weights. Chained, in reverse.
+
+        state: the wrapped network's `state_dict`, with averaged weights, on the training device. Return it without the
+        keys that `wrap` added and with those that it took away: the plain network loads it strictly.
+        """
+        return state
 
     def sampling(self, task: Task) -> Tensor | None:
         """Sampling weight of each class (C,), in place of one pass over the data per epoch. Exclusive."""

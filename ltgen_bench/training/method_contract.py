@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ltgen_bench import registry
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.diffusion.unet import build
-from ltgen_bench.sampling.sampler import labels, sample
+from ltgen_bench.sampling.pipeline import Pipeline, labels
 from ltgen_bench.spec.presets import SECTIONS
 from ltgen_bench.spec.serialise import from_json, to_json
 from ltgen_bench.spec.specs import DiffusionSpec, MethodSpec, NetSpec, RunSpec, SamplingSpec, TrainSpec
@@ -163,17 +163,9 @@ def _distance(stack: Stack, data: LongTail) -> float:
     made = trainer(stack, data, net=TINY, train=dataclasses.replace(TRAIN, steps=60, batch=32, lr=3e-3))
     while made.step < made.spec.train.steps:
         made.train_step()
-    x = sample(
-        made.trained_net(),
-        SamplingSpec(images=30, steps=10, omega=0),
-        made.spec.diffusion,
-        index=range(30),
-        y=labels(30, len(data.class_counts)),
-        shape=(data.spec.channels, data.spec.size, data.spec.size),
-        seed=0,
-        device=made.device,
-        noise_prior=made.noise_prior,
-    )
+    spec = SamplingSpec(images=30, steps=10, omega=0)
+    pipeline = Pipeline(made.trained_net(), spec, made.spec.diffusion, seed=0, noise_prior=made.noise_prior)
+    x = pipeline.sample(range(30), labels(30, len(data.class_counts)))
     real = torch.from_numpy(data.train.pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     nearest = torch.cdist(x.flatten(1), real.flatten(1)).amin(1)
     return nearest.mean().item() / math.sqrt(x[0].numel())

@@ -47,9 +47,13 @@ class Stack:
         for m in self.methods:
             m.wrap(net, task, generator("cpu", seed, "wrap", m.name))
 
-    def export(self, net: Denoiser) -> None:
+    def export(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Raises UsageError when a method gives no state dict back."""
         for m in reversed(self.methods):
-            m.export(net)
+            state = m.export(state)
+            if not isinstance(state, dict):
+                raise UsageError(f"{m.name}.export() must return the state dict of the plain network, not {state!r}")
+        return state
 
     def sampling(self, task: Task) -> Tensor | None:
         return next((m.sampling(task) for m in self.methods if _overrides(m, "sampling")), None)
@@ -78,7 +82,7 @@ class Stack:
     def _taking_turns(self, step: Step) -> Iterable[Method]:
         """Each method in turn, with its name and random stream set in the step.
 
-        A stream depends on the method's name alone: adding another method moves nobody's draws.
+        A stream depends on the method's name alone: adding another method changes no other method's draws.
         """
         for m in self.methods:
             step._method = m.name

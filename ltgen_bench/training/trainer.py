@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltgen_bench.data.long_tail import LongTail
-from ltgen_bench.diffusion.denoiser import Denoiser
+from ltgen_bench.diffusion.compiled import CompiledDenoiser
+from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
+from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training.batches import Batches, class_means
-from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.data_parallel import SharedDenoiser, Team
+from ltgen_bench.training.ema import EMA
 from ltgen_bench.training.method import Step, Task
 from ltgen_bench.training.stack import Stack
 
 AGREE_EVERY = 10
-"""Steps between the moments when a team can stop."""
+"""Several processes can stop together after every so many steps."""
 
 
 class Trainer:
-    """Trains one run. State (weights, EMA, optimizer, step) lives here; every draw is a function of (seed, step)."""
+    """Trains one run. State (weights, EMA, optimizer, step) lives here; every draw is a function of (seed, step).
+
+    net: the plain network, which has the weights; network: the same as a step runs it, compiled or shared.
+    """
 
     def __init__(
         self,
@@ -48,37 +53,28 @@ class Trainer:
         )
         self.batches = Batches(
             data.train,
-            batch=train.batch,
-            flip=train.flip,
-            label_dropout=train.label_dropout,
+            train,
             timesteps=spec.diffusion.timesteps,
             seed=spec.seed,
             device=device,
             class_weights=stack.sampling(self.task),
         )
         self.noise_prior = stack.noise_prior(self.task)
-        self.group_names = [name for name, _ in data.groups]
-        group_of = {c: i for i, (_, classes) in enumerate(data.groups) for c in classes}
-        one_hot = nn.functional.one_hot(torch.tensor([group_of[c] for c in range(num_classes)]), len(self.group_names))
-        self.one_hot_group = one_hot.float().to(device)
 
-        size, channels = data.spec.size, data.spec.channels
-        net = build(spec.net, size=size, channels=channels, num_classes=num_classes, seed=spec.seed)
+        net = self._plain_net()
+        self.plain_shapes = {name: value.shape for name, value in net.state_dict().items()}
         stack.wrap(net, self.task, spec.seed)
-        self.net = net.to(device).train()
-        if device.type == "cuda":
-            self.net.to(memory_format=torch.channels_last)
-        if compiled:
-            self.net.compile_passes()
-        self.team.share_out(self.net)
+        self.net = _onto(device, net).train()
+        self.network: Network = CompiledDenoiser(self.net) if compiled else self.net
+        if self.team.size > 1:
+            self.network = SharedDenoiser(self.network, self.team)
         self.params = [p for p in self.net.parameters() if p.requires_grad]
-        self.weights = [p.detach() for p in self.params]  # the same memory, seen without gradients
-        self.ema = [w.clone() for w in self.weights]
+        self.ema = EMA([p.detach() for p in self.params], train.ema)
         self.optimizer = torch.optim.Adam(self.params, lr=train.lr, fused=True)
         self.step = 0
 
     def train_step(self) -> tuple[Tensor, dict[str, Tensor], Step]:
-        """One step of the shared recipe. Nothing here waits for the device."""
+        """One step of the shared recipe. Nothing here waits for the device (no host-device synchronisation)."""
         train, step = self.spec.train, self.make_step(self.step)
         with self._autocast():
             loss, terms = self.stack.loss(step, self.task)
@@ -89,7 +85,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = train.lr * min(1.0, (self.step + 1) / max(1, train.warmup))
         self.optimizer.step()
-        torch._foreach_lerp_(self.ema, self.weights, 1 - train.ema)
+        self.ema.update()
         self.step += 1
         return loss.detach(), terms, step
 
@@ -112,37 +108,58 @@ class Trainer:
             t=t,
             noise=noise,
             xt=abar.sqrt() * x0 + (1 - abar).sqrt() * noise,
-            net=self.net,
+            net=self.network,
         )
 
     def stops(self, stop: Callable[[], bool]) -> bool:
-        """Whether to stop after this step. A team must agree on it, which costs a wait: it asks now and then."""
+        """Whether to stop after this step. Several processes must agree, which synchronises them: only now and then."""
         alone = self.team.size == 1
         return stop() if alone else self.step % AGREE_EVERY == 0 and self.team.any(stop())
 
     def trained_net(self) -> Denoiser:
-        """The plain network with the averaged weights, `wrap` undone by `export`. Leaves the live network alone."""
-        net = copy.deepcopy(self.net).eval()
-        with torch.no_grad():
-            for p, averaged in zip((p for p in net.parameters() if p.requires_grad), self.ema, strict=True):
-                p.copy_(averaged)
-        self.stack.export(net)
-        return net
+        """A plain network with the averaged weights, what methods added folded in. Raises UsageError as `export`."""
+        net = self._plain_net()
+        net.load_state_dict(self.export())
+        return _onto(self.device, net).eval()
+
+    @torch.no_grad()
+    def export(self) -> dict[str, Tensor]:
+        """The weights of the plain network: averaged, what methods added folded in.
+
+        Raises UsageError, naming what is left over or missing, when a method's `export` does not undo its `wrap`.
+        """
+        averaged = {id(p): mean for p, mean in zip(self.params, self.ema, strict=True)}
+        state = {name: averaged.get(id(p), p).clone() for name, p in self.net.state_dict(keep_vars=True).items()}
+        state = self.stack.export(state)
+        shapes = {name: value.shape for name, value in state.items()}
+        wrong = {
+            "left behind": shapes.keys() - self.plain_shapes.keys(),
+            "missing": self.plain_shapes.keys() - shapes.keys(),
+            "of another shape": {n for n, shape in self.plain_shapes.items() if shapes.get(n, shape) != shape},
+        }
+        if any(wrong.values()):
+            found = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
+            raise UsageError(f"export() of {self.stack.name} does not give the weights of the plain network ({found})")
+        return state
+
+    def _plain_net(self) -> Denoiser:
+        """A freshly initialised network, as `build` makes it."""
+        data = self.spec.dataset
+        classes = len(data.class_counts)
+        return build(self.spec.net, size=data.size, channels=data.channels, num_classes=classes, seed=self.spec.seed)
 
     def state(self) -> dict[str, Any]:
         return {
             "run_id": self.spec.run_id,
             "step": self.step,
             "net": self.net.state_dict(),
-            "ema": self.ema,
+            "ema": self.ema.average,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        with torch.no_grad():
-            for mine, saved in zip(self.ema, state["ema"], strict=True):
-                mine.copy_(saved)
+        self.ema.restore(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
@@ -150,6 +167,18 @@ class Trainer:
         if self.spec.train.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _onto(device: torch.device, net: Denoiser) -> Denoiser:
+    """The network on the device, in the layout that is fast there."""
+    net.to(device)
+    return net.to(memory_format=torch.channels_last) if device.type == "cuda" else net
+
+
+def _some(names: Collection[str]) -> str:
+    """The first few of the names, and how many more there are."""
+    first = sorted(names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _clip(gradients: list[Tensor], most: float) -> Tensor:

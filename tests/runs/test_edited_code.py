@@ -65,7 +65,7 @@ def test_an_interrupted_run_does_not_go_on_under_other_code(
     assert "resuming" not in job.run_folder.log.read_text()
     record = job.run_folder.record(job.eval.eval_id)
     assert record is not None
-    assert record.provenance["code"] == job.run_folder.code == fingerprints(["boom"], "digitslt") != job.code
+    assert record.provenance["code"] == job.run_folder.code == fingerprints(["boom"], "digitslt", "ddim") != job.code
 
     # Done: taken for done as long as the code is the same.
     assert cli(*command_of(job)).out.startswith("nothing to do")
