@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltgen_bench.data.dataset import Dataset, Pool
-from ltgen_bench.data.images import Images
+from ltgen_bench import Dataset, Images, Pool
 
 
 class DigitsLT(Dataset):

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ltgen_bench.data.dataset import Dataset, Pool
-from ltgen_bench.data.images import Images
+from ltgen_bench import Dataset, Images, Pool, UsageError
 from ltgen_bench.data.prepare import download, preparing
-from ltgen_bench.errors import UsageError
 
 # SHA-256 of the published files, unpacked; torchvision checks only the packed ones, and only when it downloads them.
 FILES = {
@@ -21,6 +19,7 @@ FILES = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
+SPACE = 100_000_000  # bytes: the files, packed and unpacked
 CLASSES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
@@ -48,10 +47,9 @@ class FashionMnistLT(Dataset):
 
     def prepare(self, source: Path | None = None) -> str:
         """Download the files through torchvision, or import them, packed or not, from the folder `source`."""
-        if self._raw.exists():
-            self.pool()
+        if self._raw.exists() and self.is_whole():
             return f"{self.name} is already in {self._raw}."
-        with preparing(self._raw) as part:
+        with preparing(self._raw, space=SPACE) as part:
             if source is None:
                 _download(part)
             for name, sha256 in FILES.items():
@@ -68,9 +66,12 @@ class FashionMnistLT(Dataset):
 
     def _read(self, name: str) -> bytes:
         path = self._raw / name
-        data = path.read_bytes() if path.exists() else b""
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
         if hashlib.sha256(data).hexdigest() != FILES[name]:
-            raise UsageError(f"{path} is damaged or missing; delete {self._raw} and prepare {self.name} again")
+            raise UsageError(f"{path} is damaged or missing; {self.prepare_again}")
         return data
 
 
@@ -85,6 +86,8 @@ def _import(source: Path, name: str, sha256: str) -> bytes:
     """The bytes of one published file, which may be packed and may lie in torchvision's sub-folders."""
     folders = (source, source / "raw", source / "FashionMNIST" / "raw")
     path = next((p for f in folders for p in (f / name, f / f"{name}.gz") if p.is_file()), None)
+    if not source.is_dir():
+        raise UsageError(f"--from {source}: no such folder; give the one with the four files of Fashion-MNIST")
     if path is None:
         raise UsageError(f"--from {source}: neither {name} nor {name}.gz is in that folder")
     try:

@@ -27,13 +27,13 @@ from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
 from ltgen_bench.scoring.extractors import extractor
-from ltgen_bench.scoring.scorer import Scoring
+from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.presets import PRESETS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ltgen_bench.scoring.scorer import Scores
+    from ltgen_bench.scoring.attribution import Scores
 
 AnyPath = str | os.PathLike[str]
 SOURCES = ("result-*.json", "*/*/*/result-*.json")
@@ -44,13 +44,14 @@ class Options(TypedDict, total=False):
     """What `plan` and `score` know besides, as the command line has it.
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
-    reference: the images of `imagefolder`; data_dir: of prepared datasets; features: the extractor, by default the
-    preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
+    reference: the images of `imagefolder`; data_name: gives them a page of their own; data_dir: of prepared datasets;
+    features: the extractor, by default the preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
     imbalance: float | None
     size: int
     data: AnyPath
+    data_name: str
     reference: AnyPath
     data_dir: AnyPath
     features: str
@@ -122,14 +123,15 @@ def score(
     """
     from ltgen_bench import registry
 
-    kind = registry.datasets().load(dataset, f"score(..., {dataset!r})")
-    data = _data(options).open(kind).load()
+    kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
+    data = _data(options).named(data_name).open(kind).load()
     given = images if isinstance(images, Images) else read(_path(images), data)
     name = options.get("features") or PRESETS[kind.preset].features
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    return Scoring(given, data.reference, data.groups, network, train=data.train, test=data.test, cache=folder).scores()
+    real = RealImages(data.reference, data.groups, data.train, data.test)
+    return Scoring(given, real, network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
@@ -181,7 +183,8 @@ def _text(value: object) -> str:
 
 def _data(options: Mapping[str, Any]) -> DataOptions:
     paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
-    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths)
+    name = options.get("data_name")
+    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths, data_name=name)
 
 
 def _execution(options: Mapping[str, Any]) -> Execution:

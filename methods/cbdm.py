@@ -4,8 +4,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ltgen_bench.errors import UsageError
-from ltgen_bench.training.method import Method, Step, Task
+from ltgen_bench import Method, Step, Task, UsageError
 
 
 class CBDM(Method):

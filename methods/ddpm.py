@@ -1,4 +1,4 @@
-from ltgen_bench.training.method import Method
+from ltgen_bench import Method
 
 
 class DDPM(Method):

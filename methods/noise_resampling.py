@@ -1,6 +1,4 @@
-from ltgen_bench.diffusion.noise_prior import NoisePrior
-from ltgen_bench.errors import UsageError
-from ltgen_bench.training.method import Method, Task
+from ltgen_bench import Method, NoisePrior, Task, UsageError
 
 
 class NoiseResampling(Method):

@@ -1,7 +1,6 @@
 from torch import Tensor
 
-from ltgen_bench.errors import UsageError
-from ltgen_bench.training.method import Method, Task
+from ltgen_bench import Method, Task, UsageError
 
 
 class Resample(Method):

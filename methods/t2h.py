@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from ltgen_bench.training.method import Method, Step, Task
+from ltgen_bench import Method, Step, Task
 
 
 class T2H(Method):

@@ -25,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,9 @@ from ltgen_bench.spec.specs import (
     SamplingSpec,
     TrainSpec,
 )
+
+sys.path.insert(0, os.fspath(Path(__file__).parent))  # for what tests share, which lies beside them
+from image_files import folder_fixture, make_fixture  # noqa: F401
 
 COUNTS = (170, 121, 87, 62, 44, 32, 23, 16, 11, 8)
 DIGITS = DatasetSpec("digitslt", 1, 20.0, 8, 1, COUNTS, "a1" * 32, "b2" * 32, "c3" * 32)
@@ -76,7 +80,14 @@ def hide_what_the_user_added() -> None:
     Registry._installed = lambda self: iter(())  # type: ignore[method-assign]
 
 
+_installed = Registry._installed
 hide_what_the_user_added()
+
+
+@pytest.fixture
+def installed_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the registry see installed packages, for a test that makes one."""
+    monkeypatch.setattr(Registry, "_installed", _installed)
 
 
 @dataclass

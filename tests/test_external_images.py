@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -55,8 +56,10 @@ def zipped(folder: Path) -> Path:
     return Path(shutil.make_archive(str(folder), "zip", folder))
 
 
-def named(data: LongTail) -> LongTail:
-    """The same digits with names for class names, two of which look like ids."""
+def named(data: LongTail, all_words: bool = False) -> LongTail:
+    """The same digits with names for class names, some of which look like ids."""
+    if all_words:
+        return dataclasses.replace(data, class_names=tuple("abcdefghij"))
     return dataclasses.replace(data, class_names=("zero", "one", "2", "3", "four", "five", "six", "7", "eight", "nine"))
 
 
@@ -208,7 +211,11 @@ def without(given: Images, c: int, n: int = PER_CLASS) -> dict[str, Any]:
         ),
         (
             lambda g: arrays(g, labels=g.labels + 1),
-            "generated images have class 10; the dataset has classes 0 to 9",
+            "mine.npz: labels are 1 to 10, but the class ids of digitslt are 0 to 9; subtract 1",
+        ),
+        (
+            lambda g: arrays(g, labels=g.labels - 1),
+            "generated images have class -1; the dataset has classes 0 to 9",
         ),
     ],
 )
@@ -216,7 +223,7 @@ def test_sets_that_are_not_balanced_are_refused_and_nothing_is_written(
     cli: Cli, given: Images, samples: Path, change: Callable[[Images], dict[str, Any]], sentence: str
 ) -> None:
     npz(samples, **change(given))
-    got = cli(*SCORE, samples)
+    got = cli(*SCORE, samples.name)
     assert (got.code, got.out, got.err) == (2, "", f"error: {sentence}\n")
     assert [p.name for p in samples.parent.iterdir()] == ["mine.npz"]
 
@@ -260,12 +267,15 @@ def test_images_made_elsewhere_are_scored_listed_shown_and_published(
     assert set(record.scores["class-pull-efflite0@32"]) == set("0123456789")
     assert {"memorised-efflite0@32", "accuracy-efflite0@32", "class-KID-efflite0@32"} <= set(record.scores)
 
-    assert cli("list", "runs").out == (f"runs\n{record.run_id}  done  digitslt  my method  made elsewhere\n1 done\n")
+    listed = cli("list", "runs").out
+    distance = record.scores["FD-efflite0@32"]["overall"]["value"]
+    assert listed.startswith(f"runs\n{record.run_id}  done  digitslt  my method  made elsewhere  ")
+    assert listed.endswith(f"  120 images  FD-efflite0@32 {distance:.2f} ⚠\n1 done\n")
     shown = cli("show", "run", record.run_id[:6]).out
     assert "\nclasses whose images pull the distance up most (mean influence, to first order):\noverall" in shown
     assert f"\nworst and best images: {run_folder.path}/{result}.png\n" in shown
     assert "ltgen-bench score --samples PATH --name 'my method' --dataset digitslt --size 8 --imbalance 20.0 " in shown
-    published = cli("publish", record.run_id)
+    published = cli("publish", record.run_id, "--folder", "leaderboards")
     target = Path("leaderboards/results/digitslt/elsewhere") / f"{record.run_id}-{record.eval_id}.json"
     assert (published.code, Record.read(target)) == (0, record)
     assert cli("leaderboard", "--csv", "all.csv").code == 0
@@ -309,6 +319,8 @@ def test_a_run_and_images_made_elsewhere_never_share_a_table(make_record: Callab
     assert "| theirs | 3      | **6.00 ± 1.00**" in others
     assert "| ours   | 1      | 7.00" in others
     assert "- mean ± sample standard deviation (n - 1) over sets.\n" in others
+    command = "- ours: `ltgen-bench score --samples PATH --name ours --dataset digitslt --size 8 --imbalance 20.0 "
+    assert f"{command}--features efflite0@96`\n" in others
     assert build(reversed(records))["digitslt"] == page
 
 
@@ -324,6 +336,59 @@ def test_identity_is_the_content_and_the_name(make_record: Callable[..., Record]
     assert run_folder.spec == one
     with pytest.raises(UsageError, match="a run is scored from images made for the purpose"):
         dataclasses.replace(make_record(), run=one)
+
+
+def test_a_zip_of_class_folders_may_hold_an_array(digits: LongTail, given: Images, tmp_path: Path) -> None:
+    path = zipped(write_tree(tmp_path / "s", given, "s/{}".format))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("s/labels.npy", b"x")
+        archive.writestr("s/3/features.npy", b"x")
+    assert same(read(path, digits), given)
+
+
+def test_a_list_of_arrays_under_other_names_is_short(digits: LongTail, tmp_path: Path) -> None:
+    path = npz(tmp_path / "many.npz", **{f"a{i}": np.zeros(1) for i in range(50)})
+    with pytest.raises(UsageError, match=r"has no array 'images', only a0, a1, a2, a3, a4, \.\.\.; name the arrays"):
+        read(path, digits)
+
+
+def test_class_folders_with_numbers_are_taken_by_value(digits: LongTail, given: Images, tmp_path: Path) -> None:
+    counted = dataclasses.replace(digits, class_names=tuple(str(c + 1) for c in range(10)))
+    for names in ("{}", "{:03}"):
+        folder = write_tree(tmp_path / names, given, lambda c, names=names: names.format(c + 1))
+        assert same(read(folder, counted), given)
+    with pytest.raises(UsageError, match="unknown class '0'"):
+        read(write_tree(tmp_path / "ids", given), counted)
+    with pytest.raises(UsageError, match=r"labels are 1 to 10, but the class ids of digitslt are 0 to 9; subtract 1"):
+        read(write_tree(tmp_path / "from 1", given, lambda c: str(c + 1)), named(digits, all_words=True))
+    twice = write_tree(tmp_path / "twice", given)
+    write_tree(twice, given, lambda c: f"0{c}")
+    with pytest.raises(UsageError, match="0/ and 00/ are both of class 0; put them into one"):
+        read(twice, digits)
+
+
+def test_labels_of_classes_that_other_trainers_sort_as_text_are_explained(
+    digits: LongTail, given: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = npz(tmp_path / "a.npz", **arrays(given))
+    read(path, digits)
+    assert capsys.readouterr().err == ""
+    read(path, dataclasses.replace(digits, class_names=tuple(str(c + 1) for c in range(10))))
+    assert "labels are taken for class ids: 0 is 1, 1 is 2, ...; a trainer that sorts" in capsys.readouterr().err
+
+
+def test_class_names_are_compared_in_one_form(digits: LongTail, given: Images, tmp_path: Path) -> None:
+    data = dataclasses.replace(digits, class_names=("caf\xe9", *"123456789"))
+    folder = write_tree(tmp_path / "nfd", given, lambda c: str(c) if c else "cafe\u0301")
+    assert np.array_equal(np.sort(read(folder, data).labels), given.labels)
+
+
+def test_images_are_called_like_their_file_whatever_its_form(cli: Cli, given: Images, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / os.fsdecode(b"th\xe9"), given)
+    for path, name in ((folder, r"th\xe9"), (npz(tmp_path / "cafe\u0301.npz", **arrays(given)), "caf\xe9")):
+        got = cli(*SCORE, path, "--runs", tmp_path / "runs")
+        assert (got.code, got.err) == (0, "")
+        assert f"digitslt {name} made elsewhere (" in got.out
 
 
 def test_a_zip_that_holds_no_images_is_refused(digits: LongTail, tmp_path: Path) -> None:

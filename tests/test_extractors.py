@@ -19,6 +19,7 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring import extractors as module
 from ltgen_bench.scoring.extractor_networks import DinoV2
 from ltgen_bench.scoring.extractors import Extractor, extractor, features_of, identify, resize
+from ltgen_bench.storage import array_cache
 
 
 def pixels(n: int, side: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -312,7 +313,7 @@ def test_features_are_computed_once_and_then_read(tmp_path: Path) -> None:
 def test_of_several_that_want_the_same_features_one_computes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    monkeypatch.setattr(array_cache, "_PATIENCE", 0.01)
     network, seen = Counting(), threading.Event()
     started: list[tuple[int, int]] = []
 

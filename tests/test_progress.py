@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ltgen_bench.cli.progress import Terminal, duration
+from ltgen_bench.cli.progress import Terminal, console, duration, figures_of
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Job
 
@@ -38,16 +39,61 @@ def shown(job: Job, *, terminal: bool) -> str:
 def test_piped_output_is_a_line_per_stage_and_never_cut(job: Job) -> None:
     assert shown(job, terminal=False).splitlines() == [
         f"[1/2] digitslt cm seed 0: {job.folder}",
-        "  training 0/500",
-        "  sampling 499/500  3 s left",  # the line between came too soon after the first
-        "  failed: loss became nan [at step 3]",
+        "[1/2] digitslt cm seed 0: training 0/500",
+        # The line between came too soon after the first.
+        "[1/2] digitslt cm seed 0: sampling 499/500  3 s left",
+        "[1/2] digitslt cm seed 0: failed: loss became nan [at step 3]",
         f"  log: {job.folder}/log.txt",
     ]
 
 
 def test_a_long_stage_says_how_far_it_is_now_and_then(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ltgen_bench.cli.progress.PLAIN_EVERY", -1.0)
-    assert "\n  training 250/500  loss 0.2500  1,234 images/s  1 min 15 s left\n" in shown(job, terminal=False)
+    assert ": training 250/500  loss 0.2500  1,234 images/s  1 min 15 s left\n" in shown(job, terminal=False)
+
+
+def test_lines_of_a_single_run_need_not_name_it(job: Job) -> None:
+    out = io.StringIO()
+    with Terminal(Console(file=out, soft_wrap=True), 1) as show:
+        show.started(job)
+        show.progress(job, HALF | {"done": 0})
+        show.ended(job, "done", "")
+    assert out.getvalue().splitlines() == [f"[1/1] digitslt cm seed 0: {job.folder}", "  training 0/500", "  done"]
+
+
+def test_the_time_left_of_a_grid_counts_what_was_done_here(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("ltgen_bench.cli.progress.time.time", lambda: clock[0])
+    jobs = [dataclasses.replace(job, folder=str(number)) for number in range(3)]
+    out = io.StringIO()
+
+    def halfway(second: int, fraction: float) -> str:
+        clock[0] = 1000.0 + second
+        show.progress(jobs[0], {"stage": "training", "done": 1000 * fraction, "total": 1000})
+        show.progress(jobs[1], {"stage": "training", "done": 0, "total": 1000})
+        return show._counts()
+
+    with Terminal(Console(file=out, soft_wrap=True), 3) as show:
+        for each in jobs[:2]:
+            show.started(each)
+        assert "left" not in halfway(60, 0.5)  # workers took a minute to start; one resumes in the middle
+        assert "left" not in halfway(65, 0.7)  # too soon to say
+        # 0.17 of a run in 20 s, when 2.405 are to be done: not the 22 s that a half already done would promise.
+        assert halfway(80, 0.7) == "2 running, 1 waiting, about 4 min 43 s left"
+        assert show._counts().count("left") == 1
+
+
+@pytest.mark.parametrize(("terminal", "live"), [(False, False), (True, True)])
+def test_colours_that_are_forced_make_no_file_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, live: bool
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert console().is_terminal == live
+
+
+def test_what_is_done_takes_no_more_time() -> None:
+    assert figures_of(HALF | FIGURES | {"done": 500}) == ["loss 0.2500", "1,234 images/s"]
 
 
 def test_a_terminal_has_a_live_line_below_the_lines_that_stay(job: Job) -> None:

@@ -101,26 +101,83 @@ def test_a_file_dropped_into_a_folder_is_a_method(tmp_path: Path) -> None:
     assert done.stdout.count("ok  ") == 8, done.stdout
 
 
-def test_a_plain_installation_finds_what_is_dropped_into_a_checkout(tmp_path: Path) -> None:
-    """Copies of what is installed are no clash; a file that was changed since is, as it would silently not be used."""
-    shipped = Path(registry.methods().entries()["ddpm"].origin)
-    (tmp_path / "ltgen_bench").mkdir()
-    (tmp_path / "ltgen_bench" / "_plugin_path.py").touch()
-    (tmp_path / "methods").mkdir()
-    (tmp_path / "methods" / "ddpm.py").write_bytes(shipped.read_bytes())
-    (tmp_path / "methods" / "my_file.py").write_text(MINE)
-    call = (
-        "-c",
-        "import sys; from ltgen_bench.cli import main; sys.argv = ['ltgen-bench', 'list', 'methods']; main()",
-    )
-    done = python(*call, cwd=tmp_path)
+def checkout(folder: Path, **methods: str) -> Path:
+    """A checkout, as far as the registry looks, with these files of methods."""
+    (folder / "ltgen_bench").mkdir(parents=True)
+    (folder / "ltgen_bench" / "_plugin_path.py").touch()
+    (folder / "methods").mkdir()
+    for name, text in methods.items():
+        (folder / "methods" / f"{name}.py").write_text(text)
+    return folder
+
+
+LIST = (
+    "-c",
+    "import sys; from ltgen_bench.cli.main import main; sys.argv = ['ltgen-bench', 'list', 'methods']; main()",
+)
+
+
+def test_an_installation_finds_what_is_dropped_into_a_checkout(tmp_path: Path) -> None:
+    shipped = Path(registry.methods().entries()["ddpm"].origin).read_text()
+    done = python(*LIST, cwd=checkout(tmp_path, ddpm=shipped, my_file=MINE))
     assert (done.returncode, done.stderr) == (0, "")
     assert "mine              Halves the loss.\n" in done.stdout
-    (tmp_path / "methods" / "ddpm.py").write_text("# changed")
-    done = python(*call, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "two method files share a name: " in done.stderr
-    assert "or install the checkout again" in done.stderr
+
+
+@pytest.mark.parametrize("file", ["ddpm", "renamed"])
+def test_a_checkout_wins_over_the_installation_with_a_note(tmp_path: Path, file: str) -> None:
+    """Also when a method is edited that the installation ships, or moved to another file there."""
+    edited = 'class Edited:\n    """Edited here."""\n\n    name = "ddpm"\n'
+    here = checkout(tmp_path, **{"cb": "# changed\n", file: edited})
+    done = python(*LIST, cwd=here)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"note: methods and datasets are those of {here}, where methods/cb.py differs from ")
+    assert done.stderr.count("\n") == 1
+    assert "\n  ddpm              Edited here.\n" in done.stdout
+    assert "\n  cb " not in done.stdout
+    load = "from ltgen_bench import registry; print(registry.methods().load('ddpm').__name__)"
+    assert python("-c", load, cwd=here).stdout == "Edited\n"
+
+
+def test_a_checkout_is_no_folder_of_plugins_beside_itself(tmp_path: Path) -> None:
+    here = checkout(tmp_path, my_file=MINE)
+    done = python(*LIST, cwd=here, LTGEN_PLUGINS=os.pathsep.join([".", str(here)]))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_plugins_lie_in_the_home_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "methods").mkdir(parents=True)
+    (tmp_path / "mine" / "methods" / "a.py").write_text(MINE)
+    done = python(*LIST, HOME=str(tmp_path), LTGEN_PLUGINS="~/mine")
+    assert "  mine  " in done.stdout
+
+
+def test_methods_and_files_in_any_spelling_of_a_name(tmp_path: Path) -> None:
+    """An accent in one character or two, and a file's name that is not UTF-8."""
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    (folder / "cafe\u0301.py").write_text(PLAIN.replace("plain", "cafe\u0301"))
+    (folder / os.fsdecode(b"th\xe9.py")).write_text(PLAIN.replace("plain", "tea"))
+    code = """
+from ltgen_bench import registry
+print(ascii(registry.methods().load("caf\\xe9").name), registry.methods().load("cafe\\u0301").__name__)
+print(registry.methods().load("tea").name)
+"""
+    done = python("-c", code, LTGEN_PLUGINS=str(tmp_path))
+    assert done.stdout.splitlines() == [r"'caf\xe9' Plain", "tea"], done.stderr
+    (folder / "other.py").write_text(PLAIN.replace("plain", "caf\xe9"))
+    done = python(*LIST, LTGEN_PLUGINS=str(tmp_path))
+    assert "two methods are named 'caf\xe9'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dataset_of_the_users_own_has_a_name_of_its_own() -> None:
+    kind, data_name = registry.dataset("imagefolder-my-birds")
+    assert (kind.name, data_name) == ("imagefolder", "my-birds")
+    assert registry.dataset("digitslt") == (registry.datasets().load("digitslt"), None)
+    for name in ("digitslt-mine", "imagefolder-", "birds-imagefolder"):
+        with pytest.raises(UsageError, match=f"unknown dataset '{name}' in here"):
+            registry.dataset(name, "here")
 
 
 def test_a_name_must_be_unique(folders: Callable[..., Registry[Any]]) -> None:
@@ -180,8 +237,17 @@ def test_only_classes_with_a_name_are_plugins(folders: Callable[..., Registry[An
 def test_unknown_names_get_the_near_miss() -> None:
     with pytest.raises(UsageError) as error:
         registry.methods().load("cbmd", "--method cm+cbmd")
-    known = ", ".join(registry.methods().entries())
-    assert str(error.value) == f"unknown method 'cbmd' in --method cm+cbmd. Did you mean 'cbdm'? Known: {known}"
+    known, folder = ", ".join(registry.methods().entries()), ROOT / "methods"
+    assert str(error.value) == (
+        f"unknown method 'cbmd' in --method cm+cbmd. Did you mean 'cbdm'? Known: {known}. "
+        f"Searched: {folder}, installed packages"
+    )
+
+
+def test_an_unknown_name_says_which_folders_were_searched(tmp_path: Path) -> None:
+    code = "from ltgen_bench import registry; registry.methods().load('mine')"
+    done = python("-c", code, LTGEN_PLUGINS=str(tmp_path / "nowhere"))
+    assert f"Searched: {ROOT / 'methods'}, {tmp_path}/nowhere/methods (not there), installed packages" in done.stderr
 
 
 def test_a_package_adds_methods_through_an_entry_point(tmp_path: Path) -> None:

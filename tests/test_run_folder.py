@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.pages import build, figures, pull_text, score_text
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder, find_run, run_folders
 from ltgen_bench.spec.specs import SamplingSpec
@@ -229,6 +231,33 @@ FD = ("scores", "FD-efflite0@96")
         ((*FD, "overall", "se"), float("inf"), r"is not valid JSON: Infinity is not a JSON number"),
         ((*FD, "minority"), 5, r"FD-efflite0@96 of minority has no value"),
         (FD, 5, r"FD-efflite0@96 holds no groups"),
+        ((*FD, "overall", "value"), True, r"FD-efflite0@96 of overall has no value"),
+        ((*FD, "overall", "value"), "5", r"FD-efflite0@96 of overall has no value"),
+        ((*FD, "overall", "value"), 10**400, r"value of FD-efflite0@96 overall is not finite"),
+        ((*FD, "overall", "n_gen"), None, r"n_gen of FD-efflite0@96 overall must be a whole number, not None"),
+        ((*FD, "overall", "n_gen"), "100", r"n_gen of FD-efflite0@96 overall must be a whole number, not '100'"),
+        ((*FD, "overall", "n_real"), 0.5, r"n_real of FD-efflite0@96 overall must be a whole number, not 0\.5"),
+        ((*FD, "overall", "flag"), {"{": 1}, r"flag of FD-efflite0@96 overall must be text, not {'{': 1}"),
+        (
+            ("scores", "memorised-efflite0@96"),
+            {"overall": {"value": 0.5, "flag": "memorised"}},
+            r"unseen of memorised-efflite0@96 overall is missing",
+        ),
+        (
+            ("scores", "class-pull-efflite0@96"),
+            {"0": {"value": 0.5, "within_group": 0.5}},
+            r"class of class-pull-efflite0@96 0 is missing",
+        ),
+        (
+            ("scores", "class-pull-efflite0@96"),
+            {"cat": {"value": 0.5, "within_group": 0.5, "class": "cat"}},
+            r"class-pull-efflite0@96 is of classes by number, not of 'cat'",
+        ),
+        (("training", "alarm_steps"), {"grad": "often"}, r"alarm_steps in training must be of another type, not"),
+        (("training", "seconds"), 10**400, r"seconds in training is not finite"),
+        (("provenance", "code"), 5, r"code in provenance must be of another type, not 5"),
+        (("provenance", "dirty"), "no", r"dirty in provenance must be true or false, not 'no'"),
+        (("deviations",), {"cm": 5}, r"deviations must be texts"),
     ],
 )
 def test_a_damaged_record_is_refused_with_the_reason(
@@ -239,6 +268,67 @@ def test_a_damaged_record_is_refused_with_the_reason(
     path.write_text(damage(json.loads(path.read_text()), *keys, to=to))
     with pytest.raises(BadRecord, match=rf"{path}.*{reason}"):
         Record.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data": {"class_counts": ()}}, "the dataset has no classes"),
+        ({"data": {"name": "../digitslt"}}, "'../digitslt' is no name of a method or dataset"),
+        ({"method": "cm\n"}, r"'cm\\n' is no name of a method or dataset"),
+    ],
+)
+def test_a_record_whose_ids_are_right_may_be_refused_too(
+    tmp_path: Path, make_record: MakeRecord, changes: dict[str, Any], reason: str
+) -> None:
+    path = tmp_path / "result.json"
+    make_record(**changes).write(path)
+    with pytest.raises(BadRecord, match=rf"{path}: {reason}"):
+        Record.read(path)
+
+
+def test_parameters_that_are_called_changed_must_be_there(tmp_path: Path, make_record: MakeRecord) -> None:
+    path = tmp_path / "result.json"
+    record = make_record(params={"w": 1.0})
+    record.write(path)
+    value = json.loads(path.read_text())
+    value["run"]["methods"][0]["changed"] = ["w", "v"]  # not in the ids
+    path.write_text(json.dumps(value))
+    with pytest.raises(BadRecord, match="ddpm has no parameter 'v'"):
+        Record.read(path)
+
+
+def test_one_odd_record_takes_no_page_down(tmp_path: Path, make_record: MakeRecord) -> None:
+    """Whatever single value in it is another: it is read and shown, or left out by name."""
+    folder = tmp_path / "results" / "digitslt" / "ddpm"
+    folder.mkdir(parents=True)
+    make_record("cb").write(folder / "whole.json")
+    odd = folder / "odd.json"
+    make_record(flag="n<d", memorised="minority", params={"w": 1.0}).write(odd)
+    whole = json.loads(odd.read_text())
+
+    def places(value: Any, *keys: Any) -> list[tuple[Any, ...]]:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return [keys, *(place for key, item in inner for place in places(item, *keys, key))]
+
+    for keys in places(whole)[1:]:
+        for to in (None, "100", 10**400, []):
+            text = damage(json.loads(json.dumps(whole)), *keys, to=to)
+            for _ in range(4):  # its ids are made right, as if somebody had written it so
+                odd.write_text(text)
+                records, problems = read_records(tmp_path, "**/*.json")
+                assert len(records) + len(problems) == 2
+                assert not any(problem.startswith(str(folder / "whole")) for problem in problems)
+                if not (wrong := re.search(r": (\w+_id) is .*, but its contents give '(\w+)'", "".join(problems))):
+                    break
+                text = json.dumps(json.loads(text) | {wrong[1]: wrong[2]})
+            else:
+                raise AssertionError(problems)
+            assert build(records)["digitslt"]
+            figures(records)
+            for record in records:
+                assert score_text(record)
+                assert pull_text(record) == ""
 
 
 def test_figures_beyond_all_floats_are_refused(tmp_path: Path, record: Record) -> None:

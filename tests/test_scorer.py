@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -16,11 +17,13 @@ from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
-from ltgen_bench.scoring import scorer
+from ltgen_bench.scoring import reference
+from ltgen_bench.scoring.attribution import Scores
 from ltgen_bench.scoring.extractors import Extractor, extractor, features_of
+from ltgen_bench.scoring.metrics import memorised
 from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.metrics.precision_recall import neighbours
-from ltgen_bench.scoring.scorer import Scores, attribute, score
+from ltgen_bench.scoring.scorer import RealImages, Scoring
 
 GROUPS = Groups.from_counts([100 - c for c in range(10)])
 
@@ -41,6 +44,18 @@ def efflite() -> Extractor:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of the real network, shared by the tests."""
     return tmp_path_factory.mktemp("features")
+
+
+def score(
+    generated: Images,
+    reference: Images,
+    groups: Groups,
+    extractor: Extractor,
+    train: Images | None = None,
+    test: Images | None = None,
+    **options: Any,
+) -> Scores:
+    return Scoring(generated, RealImages(reference, groups, train, test), extractor, **options).scores()
 
 
 def fake_extractor(dim: int = 5) -> Extractor:
@@ -117,7 +132,7 @@ def test_what_depends_on_real_images_alone_is_found_once(
     models = [Images(held_out.pixels // scale, held_out.labels) for scale in (1, 2)]
     alone = [score(model, real, GROUPS, fake_extractor(16), train=train) for model in models]
     looks = []
-    for module, name in ((scorer, "radii"), (scorer, "within")):
+    for module, name in itertools.product((reference, memorised), ("radii", "within")):
         real_one = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, f=real_one, **kw: looks.append(f.__name__) or f(*args, **kw))
     for model, expected in zip(models, alone, strict=True):
@@ -386,7 +401,7 @@ def test_attribution_finds_the_images_and_classes_that_do_not_fit(halves: tuple[
     pixels[odd] = rng.integers(0, 256, pixels[odd].shape)
     order = rng.permutation(len(pixels))
     given = Images(pixels[order], held_out.labels[order])
-    result = attribute(given, real, GROUPS, fake_extractor(16))
+    result = Scoring(given, RealImages(real, GROUPS), fake_extractor(16)).attribution()
     expected = set(np.flatnonzero(np.isin(order, odd)).tolist())
     for each in (result.overall, result.within_group):
         assert set(np.argsort(each)[-20:].tolist()) == expected

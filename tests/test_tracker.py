@@ -54,7 +54,7 @@ class Mine(Tracker):
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_plugins: None) -> None:
     """A package outside this one that registers a tracker by an entry point."""
     folder = tmp_path / "site-packages"
     (folder / "mine-1.0.dist-info").mkdir(parents=True)

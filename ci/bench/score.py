@@ -188,7 +188,7 @@ def after_features(n: int, d: int) -> Job:
     from ltgen_bench.data.images import Images
     from ltgen_bench.data.long_tail import exponential_counts
     from ltgen_bench.scoring.extractors import Extractor
-    from ltgen_bench.scoring.scorer import Scoring
+    from ltgen_bench.scoring.scorer import RealImages, Scoring
 
     weights = torch.randn(3 * 64, d, generator=torch.Generator().manual_seed(0)) / 1000
     classes = torch.randn(d, 1000, generator=torch.Generator().manual_seed(1)) / 10
@@ -207,11 +207,12 @@ def after_features(n: int, d: int) -> Job:
         sides.append(Images(pixels, labels))
     cache = TemporaryDirectory()
     counts = exponential_counts(n, 100, 100.0)
+    groups = Groups.from_counts(counts)
     real, generated = sides
     train = real[np.concatenate([np.arange(c * n, c * n + count) for c, count in enumerate(counts)])]
 
     def job() -> float:
-        scoring = Scoring(generated, real, Groups.from_counts(counts), network_id, train=train, cache=Path(cache.name))
+        scoring = Scoring(generated, RealImages(real, groups, train), network_id, cache=Path(cache.name))
         scoring.attribution()
         return float(scoring.scores()["FD-random"]["overall"]["value"])
 

@@ -8,10 +8,12 @@ import typer
 
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import (
+    BOARDS,
     RUNS,
+    Boards,
     RunsDir,
 )
-from ltgen_bench.errors import unknown
+from ltgen_bench.errors import UsageError, unknown
 
 
 @app.command(
@@ -36,16 +38,26 @@ def list_(
 @app.command(epilog="Examples:\n\n`ltgen-bench show method cm`\n\n`ltgen-bench show run 3f2a`")
 def show(
     kind: Annotated[str, typer.Argument(help="method, dataset, preset or run.")],
-    name: Annotated[str, typer.Argument(help="Its name; of a run, the start of its id or its folder.")],
+    name: Annotated[
+        str, typer.Argument(help="Its name; of a run, the start of its id or its folder.", show_default=False)
+    ] = "",
     runs: RunsDir = RUNS,
+    folder: Boards = BOARDS,
 ) -> None:
-    """Show all about a method, dataset, preset or run."""
-    from ltgen_bench.cli.show import show_dataset, show_method, show_preset, show_run
+    """Show all about a method, dataset, preset or run; of a run that is not here, its published results."""
+    from ltgen_bench.cli.show import kind_of, show_dataset, show_method, show_preset, show_run
 
-    kinds = {"method": show_method, "dataset": show_dataset, "preset": show_preset, "run": show_run}
-    if kind not in kinds:
-        raise unknown("kind", kind, kinds, "show")
-    kinds[kind](name, runs)
+    kinds = {"method": show_method, "dataset": show_dataset, "preset": show_preset}
+    if kind not in (*kinds, "run"):
+        if not name and (right := kind_of(kind, runs, folder)):
+            raise UsageError(f"show {kind}: say what it is, ltgen-bench show {right} {kind}")
+        raise unknown("kind", kind, [*kinds, "run"], "show")
+    if not name:
+        raise UsageError(f"show {kind}: which one? Run: ltgen-bench list {kind}s")
+    if kind == "run":
+        show_run(name, runs, folder)
+    else:
+        kinds[kind](name)
 
 
 @app.command(epilog="Examples:\n\n`ltgen-bench status`\n\n`ltgen-bench status --runs /scratch/runs`")

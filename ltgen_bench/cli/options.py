@@ -7,24 +7,56 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ltgen_bench.cli.paths import path_argument, path_option
 from ltgen_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from ltgen_bench.runs.job import DataOptions
 
-RunsDir = Annotated[Path, typer.Option("--runs", help="Folder of the runs.", envvar="LTGEN_RUNS")]
+RunsDir = Annotated[Path, path_option("--runs", "Folder of the runs.", holds="folder", envvar="LTGEN_RUNS")]
 
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of the prepared datasets.", envvar="LTGEN_DATA"),
+    path_option("--data-dir", "Folder of the prepared datasets.", holds="folder", envvar="LTGEN_DATA", absolute=True),
 ]
 
 
-Data = Annotated[Path | None, typer.Option(help="Folder or zip of class folders (imagefolder).")]
+Data = Annotated[Path | None, path_option("--data", "Folder or zip of class folders (imagefolder).", absolute=True)]
 
 
-Reference = Annotated[Path | None, typer.Option(help="Folder or zip of class folders to score against (imagefolder).")]
+Reference = Annotated[
+    Path | None,
+    path_option("--reference", "Folder or zip of class folders to score against (imagefolder).", absolute=True),
+]
+
+
+Source = Annotated[Path | None, path_option("--from", "File or folder to import; default: download.")]
+
+
+Samples = Annotated[
+    Path | None,
+    path_option(
+        "--samples",
+        "Images made elsewhere, as many of each class: an npz with uint8 images (n, h, w, c) or (n, c, h, w) "
+        "and integer labels, or a folder or zip of class folders.",
+    ),
+]
+
+
+NewFolder = Annotated[Path, path_argument("FOLDER", "Folder to write; must not exist.")]
+
+
+CsvFile = Annotated[
+    Path | None,
+    path_option("--csv", "Also write every figure: a row per result, metric and group.", holds="file", metavar="FILE"),
+]
+
+
+DataName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Gives your images a page of their own, as imagefolder-NAME."),
+]
 
 
 Size = Annotated[int | None, typer.Option(metavar="PIXELS", help="Reduce images to this size.")]
@@ -38,7 +70,10 @@ Features = Annotated[
 ]
 
 
-FeaturesWeights = Annotated[Path | None, typer.Option(help="File of the extractor's weights.")]
+FeaturesWeights = Annotated[
+    Path | None,
+    path_option("--features-weights", "File of the extractor's weights.", holds="file", absolute=True),
+]
 
 
 Imbalance = Annotated[
@@ -50,7 +85,7 @@ Imbalance = Annotated[
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
 
 
-Boards = Annotated[Path, typer.Option("--folder", help="Folder of the leaderboards.")]
+Boards = Annotated[Path, path_option("--folder", "Folder of the leaderboards.", holds="folder")]
 
 
 RUNS, BOARDS = Path("runs"), Path("leaderboards")
@@ -60,7 +95,12 @@ OMEGA_HELP = "Guidance is eps_c + omega (eps_c - eps_u), as in the papers: the u
 
 
 def data_options(
-    imbalance: str | None, size: int | None, data: Path | None, reference: Path | None, data_dir: Path | None
+    imbalance: str | None,
+    size: int | None,
+    data: Path | None,
+    reference: Path | None,
+    data_dir: Path | None,
+    data_name: str | None = None,
 ) -> DataOptions:
     from ltgen_bench.runs.job import DataOptions
 
@@ -72,6 +112,5 @@ def data_options(
             ratio = float(imbalance)
         except ValueError:
             raise UsageError(f"--imbalance {imbalance}: give a number, for example 100, or none") from None
-    # Absolute, because workers may run elsewhere.
-    paths = [str(p.expanduser().absolute()) if p else None for p in (data, reference, data_dir)]
-    return DataOptions(ratio, size, None, *paths)
+    data_text, reference_text, dir_text = (str(p) if p else None for p in (data, reference, data_dir))
+    return DataOptions(ratio, size, None, data_text, reference_text, dir_text, data_name)

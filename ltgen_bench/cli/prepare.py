@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,9 @@ from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import (
     Data,
     DataDir,
+    DataName,
     Size,
+    Source,
 )
 
 
@@ -26,11 +27,9 @@ from ltgen_bench.cli.options import (
 )
 def prepare(
     name: Annotated[str, typer.Argument(help="Dataset.")],
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", help="File or folder to import; default: download."),
-    ] = None,
+    source: Source = None,
     data: Data = None,
+    data_name: DataName = None,
     size: Size = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -38,4 +37,6 @@ def prepare(
     from ltgen_bench import registry
 
     kind = registry.datasets().load(name, f"prepare {name}")
-    print(kind(data=data, size=size, data_dir=data_dir).prepare(source))
+    dataset = kind(data=data, size=size, data_dir=data_dir, data_name=data_name)
+    print(dataset.prepare(source))
+    print("\n".join(dataset.pool().describe()))

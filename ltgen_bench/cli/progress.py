@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -20,8 +21,12 @@ BARS = 8
 
 
 def console(*, quiet: bool = False) -> Console:
-    """Prints text as it is: no colours, and lines are not cut, so that paths can be copied and searched."""
-    return Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+    """Prints text as it is: no colours, and lines are not cut, so that paths can be copied and searched.
+
+    Only a terminal gets live bars: FORCE_COLOR, which rich would take for one, is about colours.
+    """
+    live = None if sys.stdout.isatty() else False
+    return Console(highlight=False, markup=False, soft_wrap=True, quiet=quiet, force_terminal=live)
 
 
 class Terminal:
@@ -33,7 +38,9 @@ class Terminal:
         self._numbers: dict[str, int] = {}  # of the jobs that have started, by folder
         self._fractions: dict[str, float] = {}  # how far those that go on are
         self._stages: dict[str, str] = {}
-        self._said = self._begun = time.time()
+        self._said = time.time()
+        self._begun: float | None = None  # when a worker first said how far it is: to start one is no work
+        self._before: dict[str, float] = {}  # how far runs were when they were first heard of: they may be resumed
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
         self._bars = Progress(*columns, console=out, transient=True)
         self._tasks: dict[str, TaskID] = {}
@@ -50,13 +57,16 @@ class Terminal:
     def started(self, job: Job) -> None:
         self._numbers[job.folder] = len(self._numbers) + 1
         self._fractions[job.folder] = 0.0
-        self.out.print(f"[{self._numbers[job.folder]}/{self.total}] {job.title}: {job.folder}")
+        self.out.print(f"{self._which(job)}: {job.folder}")
 
     def progress(self, job: Job, progress: Mapping[str, Any]) -> None:
         stage, done, total = progress["stage"], int(progress["done"]), int(progress["total"])
         figures = "  ".join(figures_of(progress))
-        fraction = progress["done"] / progress["total"] if progress["total"] else 0
-        self._fractions[job.folder] = WEIGHTS.get(stage, (0, 0))[0] + WEIGHTS.get(stage, (0, 0))[1] * fraction
+        start, share = WEIGHTS.get(stage, (0.0, 0.0))
+        fraction = self._fractions[job.folder] = start + share * (progress["done"] / max(1, progress["total"]))
+        if stage in WEIGHTS:
+            self._begun = self._begun or time.time()
+            self._before.setdefault(job.folder, fraction)
         changed, self._stages[job.folder] = stage != self._stages.get(job.folder), stage
         if self.out.is_terminal:
             self._show_bar(job, stage, done, total, figures)
@@ -66,20 +76,22 @@ class Terminal:
                 self.out.print(f"  {self._counts()}")
         elif changed or time.time() - self._said > PLAIN_EVERY:
             self._said = time.time()
-            self.out.print(f"  {stage} {done}/{total}  {figures}".rstrip())
+            which = f"{self._which(job)}: " if self.total > 1 else "  "
+            self.out.print(f"{which}{stage} {done}/{total}  {figures}".rstrip())
 
     def ended(self, job: Job, outcome: str, reason: str) -> None:
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        alone = len(self._fractions) == 1  # then it is clear which run ended
         self._fractions.pop(job.folder, None)
         if (task := self._tasks.pop(job.folder, None)) is not None:
             self._bars.remove_task(task)
         self._show_summary()
-        number = self._numbers[job.folder]
-        text = f"{outcome}{f': {reason}' if reason else ''}"
-        self.out.print(f"  {text}" if alone else f"[{number}/{self.total}] {job.title}: {text}")
+        which = f"{self._which(job)}: " if self.total > 1 else "  "
+        self.out.print(f"{which}{outcome}{f': {reason}' if reason else ''}")
         if outcome in ("failed", "stopped", "unusable", "full"):
             self.out.print(f"  log: {job.run_folder.log}")
+
+    def _which(self, job: Job) -> str:
+        return f"[{self._numbers[job.folder]}/{self.total}] {job.title}"
 
     def _show_bar(self, job: Job, stage: str, done: int, total: int, figures: str) -> None:
         if job.folder not in self._tasks and len(self._tasks) < BARS:
@@ -102,9 +114,9 @@ class Terminal:
         states = self.counts | {"running": running, "waiting": self.total - ended - running}
         words = [f"{n} {state}" for state, n in states.items() if n]
         work = ended + sum(self._fractions.values())
-        if work > 0.05:
-            left = (time.time() - self._begun) * (self.total - work) / work
-            words.append(f"about {duration(left)} left")
+        here, seconds = work - sum(self._before.values()), time.time() - (self._begun or time.time())
+        if here > 0.05 and seconds > PLAIN_EVERY:  # before, chance would speak
+            words.append(f"about {duration(seconds * (self.total - work) / here)} left")
         return ", ".join(words)
 
 
@@ -119,7 +131,7 @@ def figures_of(progress: Mapping[str, Any]) -> list[str]:
         figures.append(f"loss {progress['loss']:.4f}")
     if "images_per_s" in progress:
         figures.append(f"{progress['images_per_s']:,.0f} images/s")
-    if progress.get("seconds_left") is not None:
+    if progress.get("seconds_left") is not None and progress["done"] < progress["total"]:
         figures.append(f"{duration(progress['seconds_left'])} left")
     return figures
 

@@ -12,15 +12,18 @@ from ltgen_bench.cli.options import (
     BOARDS,
     RUNS,
     Boards,
+    CsvFile,
+    NewFolder,
     RunsDir,
 )
 from ltgen_bench.cli.results import write_text
+from ltgen_bench.errors import UsageError
 
 
 @app.command(epilog="Example:\n\n`ltgen-bench export 3f2a my-model`")
 def export(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A trained run: the start of its id, or its folder.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to write; must not exist.")],
+    folder: NewFolder,
     runs: RunsDir = RUNS,
 ) -> None:
     """Write a trained network as a folder that plain diffusers loads: UNet2DModel.from_pretrained(FOLDER)."""
@@ -33,16 +36,30 @@ def export(
 
 @app.command(epilog="Example:\n\n`ltgen-bench publish 3f2a 90c1 && ltgen-bench leaderboard`")
 def publish(
+    context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs: the start of their ids, or folders.")],
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
 ) -> None:
     """Copy the results of runs to the leaderboards' records."""
+    import sys
+
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
+    from ltgen_bench.source_code import doubts
 
-    for path, new in boards.publish([find_run(runs, name) for name in names], folder):
+    run_folders = [find_run(runs, name) for name in names]
+    source = context.get_parameter_source("folder")
+    if source is not None and source.name == "DEFAULT" and not folder.is_dir():
+        raise UsageError(
+            f"there is no {folder} in {Path.cwd()}: publish from the checkout whose leaderboards you add to, "
+            f"or name a folder, also a new one: --folder {folder}"
+        )
+    for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
+        run, code = record.run, record.provenance.get("code", {})
+        for doubt in doubts((m.name for m in run.methods), run.dataset.name, code) if new else ():
+            print(f"note: {doubt}", file=sys.stderr)
 
 
 @app.command(
@@ -56,10 +73,7 @@ def publish(
 )
 def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write no page; exit 1 when one is out of date.")] = False,
-    csv: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also write every figure: a row per result, metric and group."),
-    ] = None,
+    csv: CsvFile = None,
     folder: Boards = BOARDS,
 ) -> None:
     """Rebuild the leaderboard pages from their records."""

@@ -12,23 +12,27 @@ if TYPE_CHECKING:
     from ltgen_bench.runs.job import ExternalJob, Job
     from ltgen_bench.runs.record import Record
 
-SHOWN = 3
-"""Runs whose scores `run` prints one by one; of more, the leaderboard is easier to read."""
-
 
 def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Record]], runs: Path) -> list[str]:
-    """Print the scores of what is done and rebuild the pages of this runs folder; problems with its files."""
+    """Print what is done, one score or the tables of a grid, and rebuild the pages of this runs folder.
+
+    Returns problems with its files.
+    """
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard.pages import build
-    from ltgen_bench.leaderboard.text import score_text
+    from ltgen_bench.leaderboard.text import score_text, table_text
     from ltgen_bench.runs.record import read_records
 
-    for work, record in finished if len(finished) <= SHOWN else ():
+    if len(finished) == 1:
+        ((work, record),) = finished
         picture = work.run_folder.picture(record.eval)
         out.print(f"\n{score_text(record)}\nsamples: {picture if picture.exists() else picture.with_suffix('.npz')}")
     records, problems = read_records(runs, "*/*/*/result-*.json")
     pages = build(records)
     for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
+        if len(finished) > 1:
+            of_dataset = [record for record in records if record.run.dataset.name == dataset]
+            out.print(f"\n{dataset}: {table_text(of_dataset, {record.run_id for _, record in finished})}")
         path = runs / f"{dataset}.md"
         try:
             write_text(path, pages[dataset])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ltgen_bench.cli.app import app
+from ltgen_bench.cli.closing import closing, smaller
 from ltgen_bench.cli.options import (
     OMEGA_HELP,
     RUNS,
     Data,
     DataDir,
+    DataName,
     Device,
     Features,
     FeaturesWeights,
+    Imbalance,
     Reference,
     RunsDir,
     Size,
@@ -39,7 +43,9 @@ if TYPE_CHECKING:
 
 `ltgen-bench run --method cm --dataset digitslt --set cm.w_div=1 --set train.steps=2000 --set sample.omega=0.8`
 
-`ltgen-bench run --method cm --dataset imagefolder --data photos.zip --imbalance 50 --size 32 --dry-run`"""
+`ltgen-bench run --method cm --dataset imagefolder --data photos.zip --imbalance 50 --size 32 --dry-run`
+
+Exit codes: 0 all done, 1 something failed, 2 a mistake in the command, 130 interrupted."""
 )
 def run(
     method: Annotated[
@@ -59,13 +65,11 @@ def run(
             help=f"Change a value: train.steps=1000, cm.w_div=1. Repeatable. {OMEGA_HELP}",
         ),
     ] = None,
-    imbalance: Annotated[
-        str | None,
-        typer.Option(metavar="RATIO", help="Largest class / smallest class; none: images as they come."),
-    ] = None,
+    imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
@@ -96,6 +100,9 @@ def run(
     ] = None,
     max_parallel: Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs at once, at most.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make runs again from the start; keep nothing that was made of them.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -107,6 +114,7 @@ def run(
     from ltgen_bench.cli.progress import console
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.job import Execution
+    from ltgen_bench.storage.lock import Held
 
     out = console()
     request = Request(
@@ -117,7 +125,7 @@ def run(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name),
         execution=Execution(
             device=device,
             features_weights=str(features_weights) if features_weights else None,
@@ -125,16 +133,23 @@ def run(
             compile=compile_,
             track=tuple(track or ()),
         ),
+        again=again,
     )
     jobs = plan(request, runs)
+    if again and not dry_run:
+        for job in jobs:
+            with suppress(Held):  # it runs elsewhere, and is left alone
+                job.run_folder.clear()
     states = [job.state for job in jobs]
     startable = {"waiting", "stopped", "failed"} if retry_failed else {"waiting", "stopped"}
     todo = [job for job, state in zip(jobs, states, strict=True) if state in startable]
     for job, state in zip(jobs, states, strict=True):
         if dry_run or (job not in todo and state != "done"):
-            out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed)}")
+            out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed, again)}")
     _announce(out, todo)
     if dry_run:
+        for job in {job.run.dataset: job for job in jobs}.values():
+            print("\n".join(job.data.load(job.run.dataset.name).describe()))
         return
     for path in [job.run_folder.result(job.eval.eval_id) for job in todo]:
         if path.exists():
@@ -146,6 +161,9 @@ def run(
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     problems = show_results(out, finished, runs)
     unfinished = _sum_up(out, jobs)
+    if not unfinished:
+        for line in closing(jobs):
+            out.print(line)
     if counts.get("unusable"):
         raise typer.Exit(2)
     if unfinished or problems:
@@ -163,22 +181,23 @@ def _announce(out: Console, todo: list[Job]) -> None:
     from ltgen_bench.cli.progress import duration
     from ltgen_bench.planning.training_time import training_seconds
 
-    for job in {j.run.config_id: j for j in todo}.values():
+    for job in {j.run.train: j for j in todo}.values():
         train = job.run.train
         if (untrained := train.ema**train.steps) > 0.01:
             out.print(
-                f"{job.title}: with train.ema={train.ema:g}, {untrained:.0%} of the averaged weights are still the "
-                f"untrained ones after {train.steps:,} steps; images will suffer"
+                f"with train.ema={train.ema:g}, {untrained:.0%} of the averaged weights are still the untrained ones "
+                f"after {train.steps:,} steps; images will suffer"
             )
+    for job in {j.run.config_id: j for j in todo}.values():
         seconds = training_seconds(job)
         if seconds > 3600:
             out.print(
                 f"{job.title}: preset {job.run.preset} is large for this device: about {duration(seconds)} of training "
-                "a run, more for methods with several passes. Ctrl-C stops it; smaller: --preset mini or smoke"
+                f"a run, more for methods with several passes. Ctrl-C stops it; smaller: {smaller(job.run.preset)}"
             )
 
 
-def _fate(job: Job, state: str, retry_failed: bool) -> str:
+def _fate(job: Job, state: str, retry_failed: bool, again: bool) -> str:
     """What becomes of a job in this state."""
     run, scored = job.run, job.eval
     work = (
@@ -187,6 +206,8 @@ def _fate(job: Job, state: str, retry_failed: bool) -> str:
     )
     if state == "running":
         return f"running elsewhere ({job.run_folder.owner()})"
+    if again:
+        return f"starts again {work}"
     if state == "failed" and not retry_failed:
         return f"failed before: {job.run_folder.why_failed()}; try again with --retry-failed"
     return {"done": "done already", "stopped": f"goes on with {work}"}.get(state, f"starts {work}")

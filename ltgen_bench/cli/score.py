@@ -14,12 +14,14 @@ from ltgen_bench.cli.options import (
     RUNS,
     Data,
     DataDir,
+    DataName,
     Device,
     Features,
     FeaturesWeights,
     Imbalance,
     Reference,
     RunsDir,
+    Samples,
     Size,
     data_options,
 )
@@ -47,13 +49,7 @@ def score(
         str | None,
         typer.Argument(metavar="[RUN]", help="A trained run: the start of its id, or its folder.", show_default=False),
     ] = None,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            help="Images made elsewhere, as many of each class: an npz with uint8 images (n, h, w, c) or (n, c, h, w) "
-            "and integer labels, or a folder or zip of class folders."
-        ),
-    ] = None,
+    samples: Samples = None,
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Dataset to compare them with, for --samples.")
     ] = None,
@@ -73,6 +69,7 @@ def score(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    data_name: DataName = None,
     device: Device = "auto",
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -92,11 +89,12 @@ def score(
 
     if (run_ is None) == (samples is None):
         raise UsageError("score takes either a RUN or --samples FILE, and not both")
-    for option, value in {"dataset": dataset, "name": name, "imbalance": imbalance, "size": size}.items():
+    own = {"dataset": dataset, "name": name, "imbalance": imbalance, "size": size, "data-name": data_name}
+    for option, value in own.items():
         if samples is None and value is not None:
             raise UsageError(f"--{option} goes with --samples: a run has its own, leave it out")
     out = console()
-    options = data_options(imbalance, size, data, reference, data_dir)
+    options = data_options(imbalance, size, data, reference, data_dir, data_name)
     execution = Execution(device, str(features_weights) if features_weights else None)
     if samples is not None:
         if dataset is None:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,6 +15,9 @@ from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.spec.specs import RunSpec
+
+if TYPE_CHECKING:
+    from ltgen_bench.runs.record import Record
 
 
 def complain(problems: Iterable[str]) -> None:
@@ -42,20 +46,25 @@ def list_presets(_: str, __: Path) -> None:
 def list_runs(_: str, runs: Path) -> None:
     from tabulate import tabulate
 
-    from ltgen_bench.leaderboard.rows import row_name
+    from ltgen_bench.leaderboard.text import main_score
     from ltgen_bench.runs.run_folder import run_folders
 
     rows, problems = [], []
     for run_folder in run_folders(runs):
-        problems += run_folder.results()[1]
+        records, damaged = run_folder.results()
+        problems += damaged
         try:
             run = run_folder.spec
         except UsageError as error:
             problems.append(str(error))
             continue
         state = run_folder.state()
-        which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-        rows.append((run_folder.path.name, state, run.dataset.name, row_name(run), which, _doing(run_folder, state)))
+        if isinstance(run, RunSpec):
+            what = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps")
+        else:
+            what = ("made elsewhere", "", f"{run.images:,} images")
+        now = _doing(run_folder, state) or main_score(records)
+        rows.append((run_folder.path.name, state, run.dataset.name, run.label, *what, now))
     if rows:
         print(tabulate(rows, tablefmt="plain", disable_numparse=True))
         states = [row[1] for row in rows]
@@ -80,7 +89,7 @@ def _doing(run_folder: RunFolder, state: str) -> str:
     return "  ".join([at, *figures_of(progress)]) if state == "running" else at
 
 
-def show_method(name: str, _: Path) -> None:
+def show_method(name: str) -> None:
     import inspect
 
     from ltgen_bench import registry
@@ -91,7 +100,7 @@ def show_method(name: str, _: Path) -> None:
         print(f"--set {name}.{field.name}={field.default}")
 
 
-def show_dataset(name: str, _: Path) -> None:
+def show_dataset(name: str) -> None:
     import inspect
 
     from ltgen_bench import registry
@@ -101,7 +110,7 @@ def show_dataset(name: str, _: Path) -> None:
     print(f"preset: {kind.preset}\nimbalance: {kind.imbalance:g}")
 
 
-def show_preset(name: str, _: Path) -> None:
+def show_preset(name: str) -> None:
     from ltgen_bench.spec.presets import PRESETS
 
     if name not in PRESETS:
@@ -115,25 +124,75 @@ def show_preset(name: str, _: Path) -> None:
             print(f"--set {section}.{key}={shown}")
 
 
-def show_run(name: str, runs: Path) -> None:
+def show_run(name: str, runs: Path, boards: Path) -> None:
+    """A run of this machine; else the published results of that id."""
     import json
 
-    from ltgen_bench.leaderboard.text import pull_text, score_text
-    from ltgen_bench.planning.reproduce import command_line
+    from ltgen_bench.leaderboard.folder import find_published
     from ltgen_bench.runs.run_folder import find_run
 
-    run_folder = find_run(runs, name)
+    try:
+        run_folder = find_run(runs, name)
+    except UsageError:
+        if not (found := find_published(boards, name)):
+            raise
+        print(f"not in {runs}; published\n\n{json.dumps(to_json(found[0][1].run), indent=1)}")
+        for path, record in found:
+            _show_record(record, path, [])
+        return
     run, state = run_folder.spec, run_folder.state()
     print(f"{run_folder.path}\n{' '.join([state, _doing(run_folder, state)]).rstrip()}")
     print(f"log: {run_folder.log}\n" if run_folder.log.exists() else "")
     print(json.dumps(to_json(run), indent=1))
     records, problems = run_folder.results()
     for record in records:
-        print("\n".join(filter(None, ["", score_text(record), pull_text(record)])))
-        if (extremes := run_folder.extremes(record.eval_id)).exists():
-            print(f"worst and best images: {extremes}")
-        print(f"file: {run_folder.result(record.eval_id)}")
-        print(f"the same again: {shlex.join(command_line(run, record.eval))}")
+        pictures = {
+            "samples": run_folder.picture(record.eval),
+            "worst and best images": run_folder.extremes(record.eval_id),
+        }
+        _show_record(
+            record,
+            run_folder.result(record.eval_id),
+            [f"{what}: {path}" for what, path in pictures.items() if path.exists()],
+        )
     complain(problems)
     if problems:
         raise typer.Exit(1)
+
+
+def _show_record(record: Record, path: Path, pictures: list[str]) -> None:
+    from ltgen_bench.leaderboard.text import pull_text, score_text
+    from ltgen_bench.leaderboard.versions import outdated
+    from ltgen_bench.runs.reproduce import command_line, command_of_row
+
+    print("\n".join(filter(None, ["", score_text(record), pull_text(record), *pictures])))
+    print(f"file: {path}")
+    if old := outdated(record):
+        print(f"of {' and '.join(old)}: no command of today's suite gives it again")
+    else:
+        try:
+            words = command_line(record.run, record.eval)
+        except UsageError:  # its dataset is not known here
+            words = command_of_row([record])
+        print(f"the same again: {shlex.join(words)}")
+
+
+def kind_of(name: str, runs: Path, boards: Path) -> str | None:
+    """What a name is the name of: a method (or several combined), dataset, preset or run."""
+    from ltgen_bench import registry
+    from ltgen_bench.leaderboard.folder import find_published
+    from ltgen_bench.runs.run_folder import find_run
+    from ltgen_bench.spec.presets import PRESETS
+
+    for kind, known in (
+        ("method", registry.methods().entries()),
+        ("dataset", registry.datasets().entries()),
+        ("preset", PRESETS),
+    ):
+        if set(name.split("+")) <= known.keys():
+            return kind
+    try:
+        find_run(runs, name)
+    except UsageError:
+        return "run" if find_published(boards, name) else None
+    return "run"

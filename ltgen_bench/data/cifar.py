@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +15,8 @@ from ltgen_bench.data.dataset import Dataset, Pool
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.prepare import download, preparing
 from ltgen_bench.errors import UsageError
+
+SPACE = 400_000_000  # bytes: the archive, and the files in it
 
 
 class Cifar(Dataset):
@@ -35,17 +39,16 @@ class Cifar(Dataset):
             raise self.not_prepared()
         try:
             train, test = (self._official(self.folder, train=train) for train in (True, False))
-        except RuntimeError as error:
-            raise UsageError(f"{folder} is damaged or incomplete; delete it and prepare {self.name} again") from error
+        except Exception as error:  # RuntimeError for another MD5; a disk that fails, and what is no pickle, raise more
+            raise UsageError(f"{folder} is damaged or incomplete; {self.prepare_again}") from error
         return Pool(_images(train), tuple(train.classes), test=_images(test))
 
     def prepare(self, source: Path | None = None) -> str:
         """Download the official archive, or import it, or a folder with its extracted files, from `source`."""
         target = self.folder / self._official.base_folder
-        if target.exists():
-            self.pool()
+        if target.exists() and self.is_whole():
             return f"{self.name} is already in {target}."
-        with preparing(target) as part:
+        with preparing(target, space=SPACE) as part:
             if source is None:
                 archive = part / self._official.filename
                 download(self._official.url, archive, self._official.tgz_md5)
@@ -70,12 +73,16 @@ class Cifar(Dataset):
             raise UsageError(f"--from {archive}: no such file or folder")
         if not check_integrity(archive, kind.tgz_md5):
             raise UsageError(f"--from {archive}: not the official {kind.filename} (its MD5 is not {kind.tgz_md5})")
-        with tarfile.open(archive) as tar:
-            for name, _ in self._files():  # by name, so that no path in an archive decides where a file goes
-                member = tar.extractfile(f"{kind.base_folder}/{name}")
-                assert member is not None
-                with member, (part / name).open("wb") as file:
-                    shutil.copyfileobj(member, file)
+        try:
+            with tarfile.open(archive) as tar:
+                for name, _ in self._files():  # by name, so that no path in an archive decides where a file goes
+                    member = tar.extractfile(f"{kind.base_folder}/{name}")
+                    if member is None:
+                        raise KeyError(f"{name} is no file")
+                    with member, (part / name).open("wb") as file:
+                        shutil.copyfileobj(member, file)
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, KeyError) as error:
+            raise UsageError(f"--from {archive}: cannot be unpacked: {error}") from error
 
     def _copy(self, folder: Path, part: Path) -> None:
         from torchvision.datasets.utils import check_integrity

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
-from ltgen_bench.data.images import Images
-from ltgen_bench.data.long_tail import LongTail, choose, exponential_counts
+from ltgen_bench.data.images import Images, describe_shape
+from ltgen_bench.data.long_tail import LongTail, choose, exponential_counts, list_classes
+from ltgen_bench.data.names import normal
+from ltgen_bench.data.notes import say
 from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.data.resize import resized
 from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import DatasetSpec
 
-if TYPE_CHECKING:
-    pass
+DATA_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,38}[A-Za-z0-9])?"
+"""Of a data set of the user's own images: safe in a path of any system, and in a table."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,15 @@ class Pool:
     """The real images a dataset is made from, at their native size.
 
     images: what the training set is chosen from. reference: what the balanced reference is chosen from, None for
-    `images`. test: held-out images, if there are any. Raises ValueError when they do not go together.
+    `images`. test: held-out images, if there are any. notes: what the user should know of how they were read, a
+    sentence each. Raises ValueError when they do not go together.
     """
 
     images: Images
     class_names: tuple[str, ...]
     test: Images | None = None
     reference: Images | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         height, width, channels = self.images.pixels.shape[1:]
@@ -52,6 +57,16 @@ class Pool:
                 raise ValueError(
                     f"images of shapes {part.pixels.shape[1:]} and {(height, width, channels)} in one dataset"
                 )
+
+    def describe(self) -> list[str]:
+        """Size of the images, the classes with their ids and numbers, and the notes, in lines of text."""
+        held_out = f", {len(self.test):,} held out" if self.test is not None else ""
+        counts = np.bincount(self.images.labels, minlength=len(self.class_names)).tolist()
+        return [
+            f"{len(self.images):,} images of {describe_shape(self.images.pixels.shape[1:])}{held_out}",
+            list_classes(self.class_names, counts),
+            *self.notes,
+        ]
 
 
 class Dataset(ABC):
@@ -90,15 +105,21 @@ class Dataset(ABC):
         data: Path | None = None,
         reference: Path | None = None,
         data_dir: Path | None = None,
+        data_name: str | None = None,
     ) -> None:
         """Choose what `load` makes; nothing is read yet.
 
         imbalance: largest class / smallest class, at least 1; None for the images as they come. size: pixels to reduce
         the images to; None for their own size, but at most max_size. data, reference: the user's own images, for
-        datasets that take them. data_dir: see `data_folder`. Raises UsageError for data that the dataset does not take.
+        datasets that take them. data_dir: see `data_folder`. data_name: tells data sets of the user's own images apart.
+        Raises UsageError for data that the dataset does not take, and for a data_name that no file could have.
         """
         if not self.takes_data and (data or reference):
             raise UsageError(f"{self.name} has its own images: leave out --data and --reference")
+        if not self.takes_data and data_name is not None:
+            raise UsageError(f"{self.name} has its own images and its own name: leave out --data-name")
+        if data_name is not None and not re.fullmatch(DATA_NAME, data_name):
+            raise UsageError(f"--data-name {data_name!r}: give 1 to 40 of the letters a to z, digits, - . and _")
         if imbalance != "default":
             self.imbalance = None if imbalance is None else float(imbalance)
         self.size = size
@@ -107,6 +128,7 @@ class Dataset(ABC):
         self.reference = reference
         self.data_dir = data_dir
         self.folder = data_folder(data_dir)
+        self.full_name = f"{self.name}-{data_name}" if data_name else self.name
 
     @abstractmethod
     def pool(self) -> Pool:
@@ -124,6 +146,8 @@ class Dataset(ABC):
         Raises UsageError: the data is not here, or the imbalance or the size does not suit it.
         """
         pool = self.pool()
+        for note in pool.notes:
+            say(note)
         size = self.size_for(pool.images.pixels.shape[1])
         images = resized(pool.images, size)
         source = images if pool.reference is None else resized(pool.reference, size)
@@ -135,7 +159,7 @@ class Dataset(ABC):
         reference = source[choose(source.labels, [smallest] * classes)]
         counts = tuple(np.bincount(train.labels, minlength=classes).tolist())
         spec = DatasetSpec(
-            name=self.name,
+            name=self.full_name,
             version=self.version,
             imbalance=self.imbalance,
             size=size,
@@ -146,7 +170,8 @@ class Dataset(ABC):
             reference_sha256=reference.sha256,
         )
         test = None if pool.test is None else resized(pool.test, size)
-        return LongTail(spec, train, reference, test, pool.class_names, Groups.from_counts(counts))
+        names = tuple(map(normal, pool.class_names))  # they go into pictures, logs and JSON
+        return LongTail(spec, train, reference, test, names, Groups.from_counts(counts))
 
     def size_for(self, native: int) -> int:
         """The size to reduce images of `native` pixels to."""
@@ -154,10 +179,28 @@ class Dataset(ABC):
 
     def not_prepared(self) -> UsageError:
         """The error for data that is not on this machine."""
-        where = f" --data-dir {shlex.quote(str(self.data_dir))}" if self.data_dir else ""
         return UsageError(
-            f"{self.name} is not prepared here (looked in {self.folder}). Run: ltgen-bench prepare {self.name}{where}"
+            f"{self.name} is not prepared here (looked in {self.folder}). Run: ltgen-bench {self._prepare_command}"
         )
+
+    @property
+    def prepare_again(self) -> str:
+        """What to do about files that are damaged, in words for an error."""
+        return f"ltgen-bench {self._prepare_command} puts them right"
+
+    def is_whole(self) -> bool:
+        """Whether the prepared files can be read; says what is wrong where they cannot."""
+        try:
+            self.pool()
+        except UsageError as error:
+            say(f"{error}: doing so")
+            return False
+        return True
+
+    @property
+    def _prepare_command(self) -> str:
+        where = f" --data-dir {shlex.quote(str(self.data_dir))}" if self.data_dir else ""
+        return f"prepare {self.name}{where}"
 
     def _training_index(self, labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
         if self.imbalance is None:

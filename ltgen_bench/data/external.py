@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltgen_bench.data.class_folders import opened
+from ltgen_bench.data.class_folders import class_folders
+from ltgen_bench.data.file_tree import opened, reason
 from ltgen_bench.data.images import Images, describe_shape
 from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.data.names import in_order, normal
+from ltgen_bench.data.notes import say
 from ltgen_bench.errors import UsageError, unknown
 
 
@@ -25,11 +28,14 @@ def read(path: Path, data: LongTail) -> Images:
         return _from_tree(path, data)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path} is neither an npz nor a folder or zip of class folders")
-    with zipfile.ZipFile(path) as archive:
-        arrays = [name for name in archive.namelist() if name.endswith(".npy")]
-    return _from_npz(path, data) if arrays else _from_tree(path, data)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
+    except Exception as error:  # zipfile raises errors of many kinds
+        raise UsageError(f"{path} is neither an npz nor a folder or zip of class folders: {reason(error)}") from error
+    # A zip of class folders may hold an array among the images.
+    is_npz = bool({"images.npy", "labels.npy"} & set(files)) or all(name.endswith(".npy") for name in files)
+    return _from_npz(path, data) if is_npz else _from_tree(path, data)
 
 
 def _from_npz(path: Path, data: LongTail) -> Images:
@@ -57,7 +63,23 @@ def _from_npz(path: Path, data: LongTail) -> Images:
     if pixels.shape[1:] != shape:
         sides = [side for side in images.shape[1:] if side not in (1, 3)]
         raise _misfit(path, f"images have shape {images.shape}", shape, sides, data)
+    _check_ids(path, labels, data)
     return Images(pixels, labels.astype(np.int64))
+
+
+def _check_ids(path: Path, labels: NDArray[Any], data: LongTail) -> None:
+    """Raises UsageError for labels that count from 1: every class would be compared with the one after it."""
+    classes = len(data.class_names)
+    if len(labels) and (labels.min(), labels.max()) == (1, classes):
+        raise UsageError(
+            f"{path}: labels are 1 to {classes}, but the class ids of {data.spec.name} are 0 to {classes - 1}; "
+            "subtract 1"
+        )
+    if sorted(data.class_names) != list(data.class_names) and in_order(data.class_names) == list(data.class_names):
+        say(
+            f"{path}: labels are taken for class ids: 0 is {data.class_names[0]}, 1 is {data.class_names[1]}, ...; a "
+            "trainer that sorts class folders as text, so 10 before 2, has others"
+        )
 
 
 def _array(path: Path, name: str) -> NDArray[Any]:
@@ -65,14 +87,14 @@ def _array(path: Path, name: str) -> NDArray[Any]:
         with np.load(path, allow_pickle=False) as file:
             if name in file.files:
                 return np.asarray(file[name])
-            known = ", ".join(file.files)
+            known = ", ".join(file.files[:5]) + (", ..." if len(file.files) > 5 else "")
     except Exception as error:  # a damaged file can make NumPy raise almost anything
         if "allow_pickle" in str(error):
             why = "holds Python objects, which are never loaded; save plain arrays"
         else:
-            why = f"cannot be read: {error}"
+            why = f"cannot be read: {reason(error)}"
         raise UsageError(f"{path}: the array {name} {why}") from error
-    raise UsageError(f"{path} has no array {name!r}, only {known}; name the arrays images and labels")
+    raise UsageError(f"{path} has no array {name!r}, only {known or 'nothing'}; name the arrays images and labels")
 
 
 def _from_tree(path: Path, data: LongTail) -> Images:
@@ -80,8 +102,12 @@ def _from_tree(path: Path, data: LongTail) -> Images:
     pixels: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     with opened(path) as tree:
-        ids = _class_ids(path, list(tree.train), data)
-        for folder, names in tree.train.items():
+        found = class_folders(tree)
+        for note in found.notes:
+            say(f"{path}: {note}")
+        classes = found.train
+        ids = _class_ids(path, list(classes), data)
+        for folder, names in classes.items():
             for name in names:
                 with tree.image(name) as image:
                     if image.size != (shape[1], shape[0]):
@@ -97,14 +123,29 @@ def _from_tree(path: Path, data: LongTail) -> Images:
 
 
 def _class_ids(path: Path, folders: Sequence[str], data: LongTail) -> dict[str, int]:
-    """Class id of each class folder, by the class's name or, where no folder has one, by its number."""
-    by_name = {name: c for c, name in enumerate(data.class_names)}
-    if not set(folders) & set(by_name) and all(folder.isdecimal() for folder in folders):
-        return {folder: int(folder) for folder in folders}
-    for folder in folders:
-        if folder not in by_name:
+    """Class id of each class folder, by the class's name or, where no folder has one, by its number.
+
+    Raises UsageError for a folder of no class, and for two of one class.
+    """
+    by_name = {normal(name): c for c, name in enumerate(data.class_names)}
+    by_value = {_number(name): c for name, c in by_name.items()}  # 7 and 007, if all classes are numbers
+    if None in by_value or len(by_value) < len(by_name):
+        by_value = {}
+    ids: dict[str, int | None] = {folder: by_name.get(folder, by_value.get(_number(folder))) for folder in folders}
+    if all(found is None for found in ids.values()) and all(folder.isdecimal() for folder in folders):
+        ids = {folder: int(folder) for folder in folders}
+        _check_ids(path, np.array(list(ids.values())), data)
+    known: dict[int, str] = {}
+    for folder, found in ids.items():
+        if found is None:
             raise unknown("class", folder, by_name, str(path))
-    return {folder: by_name[folder] for folder in folders}
+        if known.setdefault(found, folder) != folder:
+            raise UsageError(f"{path}: {known[found]}/ and {folder}/ are both of class {found}; put them into one")
+    return {folder: c for c, folder in known.items()}
+
+
+def _number(name: str) -> int | None:
+    return int(name) if name.isdecimal() and len(name) < 20 else None
 
 
 def _misfit(path: Path, what: str, shape: tuple[int, ...], sides: Sequence[int], data: LongTail) -> UsageError:

@@ -1,22 +1,38 @@
-"""Pictures of a set of samples."""
+"""Pictures of a set of samples.
+
+They are drawn the same whatever the user's settings of matplotlib, without pyplot or a backend of a notebook, and text
+that the font lacks is replaced. What remains to go wrong is the disk (OSError).
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.data.resize import resized
 from ltgen_bench.storage.atomic_files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_ROWS = 30
 """Classes shown; of more, evenly spaced ones by size, the largest and the smallest among them."""
 COLUMNS = 12
+MAX_SIZE = 128
+"""Pixels of an image in a picture: larger ones are reduced, as a picture has at most 65,536."""
+LABEL = 30
+"""Characters of a class's name that there is room for."""
 COLOURS = {"majority": "#1b6ca8", "medium": "#444444", "minority": "#b8336a"}
 
 
@@ -36,7 +52,7 @@ def save_grid(images: Images, data: LongTail, path: Path, *, title: str) -> None
     if len(order) > MAX_ROWS:
         order = [order[round(i * (len(order) - 1) / (MAX_ROWS - 1))] for i in range(MAX_ROWS)]
     rows = [
-        _Row(f"{data.class_names[c]}  ·  {data.class_counts[c]}", group, np.flatnonzero(images.labels == c)[:COLUMNS])
+        _Row(f"{class_label(data, c)}  ·  {data.class_counts[c]}", group, np.flatnonzero(images.labels == c)[:COLUMNS])
         for c, group in order
     ]
     legend = "class · training images, largest first: majority (blue), medium (grey), minority (red)"
@@ -53,30 +69,80 @@ def save_extremes(images: Images, pulls: NDArray[np.float64], data: LongTail, pa
         index = np.flatnonzero(np.isin(images.labels, classes))
         order = index[np.argsort(-pulls[index], kind="stable")]
         for which, chosen in (("worst", order[:COLUMNS]), ("best", order[::-1][:COLUMNS])):
-            captions = [data.class_names[c] for c in images.labels[chosen]]
+            captions = [class_label(data, int(c)) for c in images.labels[chosen]]
             rows.append(_Row(f"{group}  ·  {which}", group, chosen, captions))
     legend = "by how much an image pulls the Fréchet distance of its group up, to first order; below it, its class"
     _save(images, rows, path, "Worst and best images", legend)
 
 
+def class_label(data: LongTail, c: int) -> str:
+    """A class's name as it can be drawn; with its id, where that leaves something out."""
+    name = data.class_names[c]
+    drawn = drawable(name)
+    if len(drawn) > LABEL:
+        drawn = f"{drawn[: LABEL - 1]}…"
+    return drawn if drawn == name else f"{c}: {drawn}"
+
+
+def drawable(text: str) -> str:
+    """The text with ? for every character that the font lacks, such as a line's end or, mostly, those of Asia."""
+    known = _characters()
+    return "".join(c if ord(c) in known and c.isprintable() else "?" for c in text)
+
+
+@functools.cache
+def _characters() -> frozenset[int]:
+    with _matplotlib():
+        from matplotlib.font_manager import findfont, get_font
+
+        return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())  # it comes with matplotlib
+
+
+@contextmanager
+def _matplotlib() -> Iterator[None]:
+    """matplotlib with its own defaults: a user's may ask for LaTeX, or for a backend that is not installed."""
+    backend = os.environ.pop("MPLBACKEND", None)  # as a notebook sets it: matplotlib cannot even be imported
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
 def _save(images: Images, rows: Sequence[_Row], path: Path, title: str, legend: str) -> None:
+    index = np.concatenate([row.index for row in rows])
+    shown = images[index]
+    if images.pixels.shape[1] > MAX_SIZE:
+        shown = resized(shown, MAX_SIZE)
+    with _matplotlib(), atomic_write(path) as file:
+        _draw(shown.pixels, rows, title, legend).savefig(file, format="png")
+
+
+def _draw(pixels: NDArray[np.uint8], rows: Sequence[_Row], title: str, legend: str) -> Figure:
+    """pixels: the images of all rows, one after another."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    size, channels = images.pixels.shape[1], images.pixels.shape[3]
+    size, channels = pixels.shape[1], pixels.shape[3]
     zoom = max(1, math.ceil(32 / size))
     gap = max(1, size // 16)
     below = math.ceil(11 / zoom) if any(row.captions for row in rows) else gap  # room for a caption of 5 points
     across, down = size + gap, size + below
     columns = max(len(row.index) for row in rows)
     canvas = np.full((len(rows) * down - gap, columns * across - gap, channels), 255, np.uint8)
+    image = iter(pixels)
     for y, row in enumerate(rows):
-        for x, i in enumerate(row.index):
-            canvas[y * down : y * down + size, x * across : x * across + size] = images.pixels[i]
+        for x in range(len(row.index)):
+            canvas[y * down : y * down + size, x * across : x * across + size] = next(image)
 
     height, width = len(rows) * down * zoom / 72, columns * across * zoom / 72
     label_width, title_height = 2.0, 0.5
     total_width, total_height = max(width, 3.0) + label_width + 0.1, height + title_height + 0.1
     figure = Figure(figsize=(total_width, total_height), dpi=144)
+    FigureCanvasAgg(figure)
     axes = figure.add_axes((label_width / total_width, 0.1 / total_height, width / total_width, height / total_height))
     axes.imshow(canvas.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     axes.set_yticks([y * down + size / 2 for y in range(len(rows))], [row.label for row in rows], fontsize=8)
@@ -91,7 +157,6 @@ def _save(images: Images, rows: Sequence[_Row], path: Path, title: str, legend: 
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.text(0.1 / total_width, 1 - 0.22 / total_height, title, fontsize=9, va="center", parse_math=False)
+    figure.text(0.1 / total_width, 1 - 0.22 / total_height, drawable(title), fontsize=9, va="center", parse_math=False)
     figure.text(0.1 / total_width, 1 - 0.42 / total_height, legend, fontsize=6.5, va="center", color="#666666")
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png")
+    return figure

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
-from ltgen_bench.data.images import Images
+from ltgen_bench.data.images import Images, describe_shape
 from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import DatasetSpec
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,30 @@ class LongTail:
     def class_counts(self) -> tuple[int, ...]:
         """Training images of each class id."""
         return self.spec.class_counts
+
+    def describe(self) -> list[str]:
+        """What a run takes from it, in lines of text: size and number of the images, the classes with their ids."""
+        shape = describe_shape(self.train.pixels.shape[1:])
+        held_out = f", {len(self.test):,} held out" if self.test is not None else ""
+        return [
+            f"{self.spec.name}: {len(self.train):,} training images of {shape}, {len(self.reference):,} to score "
+            f"against{held_out}",
+            list_classes(self.class_names, self.class_counts),
+        ]
+
+
+def list_classes(names: Sequence[str], counts: Sequence[int]) -> str:
+    """Id, name and number of images of each class, in lines of at most 100 characters.
+
+    >>> list_classes(["cat", "dog"], [40, 2])
+    '2 classes, id: name (images): 0: cat (40), 1: dog (2)'
+    """
+    items = [f"{c}: {name} ({count:,})" for c, (name, count) in enumerate(zip(names, counts, strict=True))]
+    text = ", ".join(item.replace(" ", "\0") for item in items)  # lines break between classes only
+    text = textwrap.fill(
+        f"{len(names)} classes, id: name (images): {text}", 100, break_long_words=False, break_on_hyphens=False
+    )
+    return text.replace("\0", " ")
 
 
 def exponential_counts(n_max: int, classes: int, imbalance: float) -> tuple[int, ...]:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ltgen_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
+from ltgen_bench.storage.lock import Held, hold
 
 
 def data_folder(explicit: Path | None = None) -> Path:
@@ -27,32 +23,50 @@ def data_folder(explicit: Path | None = None) -> Path:
 
 
 @contextmanager
-def preparing(target: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; it becomes `target` only when the block ends without an error.
+def preparing(target: Path, *, space: int = 0) -> Iterator[Path]:
+    """Give an empty folder to fill, whose files become those of `target` only when the block ends without an error.
 
-    Raises UsageError when `target` exists, cannot be written, or is being prepared by another process.
+    In a `target` that exists already, files of the same names are replaced: it was damaged, and is repaired. What a
+    killed process left is no hindrance. space: bytes that are needed. Raises UsageError when `target` cannot be
+    written, the disk is too full, or another process is preparing it.
     """
     lock, part = target.with_name(f".{target.name}.lock"), target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        owner = lock.open("x")
-    except OSError as error:
-        if lock.exists():
-            who = lock.read_text()
-            raise UsageError(f"{target} is being prepared by {who}; if that is gone, delete {lock}") from error
-        raise UsageError(f"cannot write in {target.parent}: {error.strerror}; choose another --data-dir") from error
-    try:
-        with owner:
-            owner.write(f"process {os.getpid()} on {socket.gethostname()}")
-        if target.exists():
-            raise UsageError(f"{target} exists already")
-        shutil.rmtree(part, ignore_errors=True)  # what a killed process left
-        part.mkdir()
-        yield part
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        lock.unlink(missing_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(lock))
+            if target.exists() and not target.is_dir():
+                raise UsageError(f"{target} exists already and is no folder; delete it, or choose another --data-dir")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+        except Held as error:
+            raise UsageError(f"{target} is being prepared by {error}; wait for it") from error
+        except OSError as error:
+            raise UsageError(f"cannot write in {target.parent}: {error.strerror}; choose another --data-dir") from error
+        try:
+            check_space(target.parent, space)
+            yield part
+            if target.exists():
+                for file in part.iterdir():
+                    os.replace(file, target / file.name)
+            else:
+                os.replace(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raises UsageError when `needed` bytes do not fit on the disk of a folder, which may not exist yet."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise UsageError(
+            f"{folder} needs {_size(needed)} of free disk, and has {_size(free)}; make room, or name another folder, "
+            "--data-dir"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def download(url: str, path: Path, md5: str) -> None:

@@ -16,7 +16,8 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.job import ExternalJob, Job
 from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.scoring.extractors import Progress, extractor
-from ltgen_bench.scoring.scorer import Scoring
+from ltgen_bench.scoring.metric_table import plugin_metrics
+from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
@@ -34,18 +35,21 @@ def evaluate(
 
     Features are kept beside the runs, in RUNS/features, where every run of the dataset finds those of the reference.
     progress: called with (images done, all). device: by default the one of the job's execution. Raises UsageError when
-    the extractor's weights are not the ones that were planned with.
+    the extractor's weights or the metrics from outside the package are not the ones that were planned with.
     """
     run_folder, source, score_spec, execution = job.run_folder, job.run, job.eval, job.execution
     device = device or pick_device(execution.device)
     features = extractor(score_spec.features, execution.weights, device, job.data.folder)
     if features.sha256 != score_spec.features_sha256:
         raise UsageError(f"the weights of {features.id} have changed since this was planned; plan it again")
+    if (metrics := plugin_metrics()) != score_spec.metrics:
+        raise UsageError(
+            f"metrics from outside the package (name and version) are {metrics}, planned with {score_spec.metrics}; "
+            "plan it again"
+        )
     cache = run_folder.path.parents[2] / "features"
-    real, groups, seed = data.reference, data.groups, source.seed
-    scoring = Scoring(
-        images, real, groups, features, train=data.train, test=data.test, cache=cache, seed=seed, progress=progress
-    )
+    real = RealImages(data.reference, data.groups, data.train, data.test)
+    scoring = Scoring(images, real, features, cache=cache, seed=source.seed, progress=progress)
     scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():
         for c, figures in classes.items():
@@ -58,7 +62,7 @@ def evaluate(
         eval=score_spec,
         scores=scores | pulls.scores,
         training=model_folder.training_summary(run_folder.model) if isinstance(source, RunSpec) else {},
-        provenance=provenance(describe_device(device)) | {"compiled": execution.compile},
+        provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "code": run_folder.code},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
     record.write(run_folder.result(score_spec.eval_id))

@@ -38,6 +38,7 @@ from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.record import timestamp
 from ltgen_bench.sampling.pipeline import Pipeline
 from ltgen_bench.sampling.shards import join_shards, make_shards, shard_path, shard_ranges
+from ltgen_bench.source_code import edited, fingerprints
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.training import checkpoint
@@ -69,7 +70,10 @@ class Worker:
         if stage.name == "sample":
             self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
             return self.make_shards(self.load())
-        run_folder.create(job.run)
+        code = fingerprints((m.name for m in job.run.methods), job.run.dataset.name)
+        if names := edited(job.code, code):
+            raise UsageError(f"{' and '.join(names)}: the code was edited since this was planned; plan it again")
+        run_folder.create(job.run, code)
         run_folder.failed.unlink(missing_ok=True)
         self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
         data = self.load()

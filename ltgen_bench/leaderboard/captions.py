@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ltgen_bench.leaderboard.statistics import COLUMNS, metric_name
+from ltgen_bench.leaderboard.rows import run_of
+from ltgen_bench.leaderboard.statistics import DISTANCE, figure_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
-
-
-def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
-    """Specs of a record that is of a run, not of images made elsewhere."""
-    assert isinstance(record.run, RunSpec)
-    assert isinstance(record.eval, EvalSpec)
-    return record.run, record.eval
+from ltgen_bench.spec.specs import ExternalSpec
 
 
 def title(record: Record) -> str:
@@ -66,7 +60,7 @@ def _data_line(record: Record) -> str:
 
 
 def _scoring_line(record: Record) -> str:
-    score, figures = record.eval, COLUMNS[0].figures(record)
+    score, figures = record.eval, DISTANCE.figures(record)
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
@@ -75,7 +69,7 @@ def _scoring_line(record: Record) -> str:
 
 
 def _group_sizes(record: Record) -> str:
-    groups = record.scores.get(metric_name(record, "FD"), {})
+    groups = record.scores.get(figure_name(record, "FD"), {})
     return ", ".join(
         f"{name} {figures['n_gen']:,} / {figures['n_real']:,}"
         for name, figures in groups.items()

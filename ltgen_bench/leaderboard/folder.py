@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.pages import build
-from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
 
@@ -40,8 +41,8 @@ def published(folder: Path) -> tuple[list[Record], list[str]]:
     return read_records(folder / "results", "**/*.json")
 
 
-def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Copy the results of runs into a leaderboards folder; each file, and whether it is new: none is overwritten.
+def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+    """Copy the results of runs into a leaderboards folder: each file, and whether it is new, as none is overwritten.
 
     Raises UsageError, before anything is written, when a run has no result or a damaged one.
     """
@@ -56,10 +57,24 @@ def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Pa
     return _copies(found, folder)
 
 
-def _copies(records: Iterable[Record], folder: Path) -> Iterator[tuple[Path, bool]]:
+def _copies(records: Iterable[Record], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
     for record in records:
         run = record.run
         path = folder / "results" / run.dataset.name / run.method / f"{record.run_id}-{record.eval_id}.json"
         if new := not path.exists():
             record.write(path)
-        yield path, new
+        yield path, record, new
+
+
+def find_published(folder: Path, name: str) -> list[tuple[Path, Record]]:
+    """The results of the one run whose id starts with `name`, with their files; empty when there is none.
+
+    Raises UsageError when there are several runs, or a file cannot be trusted.
+    """
+    paths = sorted(folder.glob(f"results/*/*/{glob.escape(name)}*-*.json")) if name else []
+    if len(ids := {path.name.partition("-")[0] for path in paths}) > 1:
+        raise UsageError(f"{name!r} fits {len(ids)} published runs: {', '.join(sorted(ids)[:5])}; give more of the id")
+    try:
+        return [(path, Record.read(path)) for path in paths]
+    except BadRecord as error:
+        raise UsageError(str(error)) from None

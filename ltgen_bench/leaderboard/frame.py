@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ltgen_bench.leaderboard.rows import ordered, row_name
+from ltgen_bench.leaderboard.rows import ordered
+from ltgen_bench.leaderboard.tables import flat
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.serialise import to_json
 
@@ -35,19 +36,11 @@ def _identity(record: Record) -> dict[str, Any]:
     return {
         "dataset": record.run.dataset.name,
         "method": record.run.method,
-        "name": row_name(record.run),
+        "name": record.run.label,
         "seed": record.run.seed,
         "run_id": record.run_id,
         "config_id": record.run.config_id,
         "eval_id": record.eval_id,
-        **dict(_flat(run | methods | to_json(record.eval))),
+        **dict(flat(run | methods | to_json(record.eval))),
         **{name: record.provenance.get(name) for name in ("commit", "dirty", "finished")},
     }
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, ",".join(map(str, value)) if isinstance(value, list) else value

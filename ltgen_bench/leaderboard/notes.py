@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, COLUMNS, SCOPES, figures_of
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, columns, figures_of
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.metric_table import SCOPES
 from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def notes_below(rows: Sequence[Row]) -> list[str]:
     """What the reader of a table of these rows has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
     of = "seeds" if isinstance(records[0].run, RunSpec) else "sets"
-    notes = flag_notes({flag for c in COLUMNS for row in rows for flag in row.flags(c)})
+    notes = flag_notes({flag for c in columns() for row in rows for flag in row.flags(c)})
     notes += memorised_notes(rows)
     notes.append(f"mean ± sample standard deviation (n - 1) over {of}.")
     if any(len(row.records) < BOLD_FROM for row in rows):

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import tabulate as tabulate_module
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.captions import caption, given_caption, given_title, run_of, title
+from ltgen_bench.leaderboard.captions import caption, given_caption
 from ltgen_bench.leaderboard.notes import notes_below
-from ltgen_bench.leaderboard.rows import Row, best_rows, difference, is_plain, make_rows, ordered
-from ltgen_bench.leaderboard.statistics import COLUMNS
+from ltgen_bench.leaderboard.rows import (
+    Row,
+    best_rows,
+    difference,
+    is_newest,
+    is_plain,
+    make_rows,
+    newest_versions,
+    ordered,
+    run_of,
+)
+from ltgen_bench.leaderboard.statistics import columns
+from ltgen_bench.leaderboard.tables import Table, tables
+from ltgen_bench.leaderboard.versions import outdated, reasons
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.serialise import to_json
+from ltgen_bench.runs.reproduce import command_of_row
 from ltgen_bench.spec.specs import ExternalSpec, RunSpec
 
 # Whether wcwidth happens to be installed must not change a page.
@@ -30,67 +42,56 @@ def build(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _page(dataset: str, records: Sequence[Record]) -> str:
-    runs = _tables(r for r in records if isinstance(r.run, RunSpec))
-    given = _tables(r for r in records if isinstance(r.run, ExternalSpec))
+    earlier = [record for record in records if outdated(record)]
+    today = [record for record in records if not outdated(record)]
+    runs, given = _of_runs(today), _of_others(today)
     parts = [f"# {dataset}\n"]
     if len(runs) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.\n")
-    parts += map(_section, runs)
+    parts += [_section(table, "##") for table in runs]
     if given:
         parts += [f"## Images made elsewhere\n\n{_GIVEN_NOTE}\n", *map(_given_section, given)]
+    if earlier:
+        parts.append(f"## Results of earlier versions\n\n{_EARLIER_NOTE}\n\n{reasons(earlier)}\n")
+        parts += [_section(table, "###") for table in _of_runs(earlier)]
+        parts += map(_given_section, _of_others(earlier))
     return "\n".join(parts)
 
 
+def _of_runs(records: Iterable[Record]) -> list[Table]:
+    return tables(record for record in records if isinstance(record.run, RunSpec))
+
+
+def _of_others(records: Iterable[Record]) -> list[Table]:
+    return tables(record for record in records if isinstance(record.run, ExternalSpec))
+
+
+_EARLIER_NOTE = "Made by versions of the suite that gave other numbers: not comparable with any other table."
 _GIVEN_NOTE = (
     "How these images were made, and from which training data, is not known to the suite: not comparable with the "
     "tables of its own runs."
 )
 
 
-def _tables(records: Iterable[Record]) -> list[list[Record]]:
-    """The records that may share a table, the largest evaluations first, as they say most."""
-    tables: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        tables[_comparable(record)].append(record)
-
-    def order(key: str) -> tuple[int, int, str]:
-        run = tables[key][0].run
-        if isinstance(run, ExternalSpec):
-            return -run.images, 0, key
-        run, score = run_of(tables[key][0])
-        return -score.sample.images, -run.train.steps, key
-
-    return [tables[key] for key in sorted(tables, key=order)]
+def _given_section(table: Table) -> str:
+    rows = make_rows(table.records)
+    parts = [f"### {table.title}\n", given_caption(table.records), ""]
+    return "\n".join([*parts, _table(rows, "name", "sets"), "", *notes_below(rows), *_commands(rows, {})]) + "\n"
 
 
-def _comparable(record: Record) -> str:
-    """What must be equal for two rows to share a table: everything but the method and the seed."""
-    run = to_json(record.run)
-    same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed", "name", "sha256")}
-    return json.dumps([same, to_json(record.eval)], sort_keys=True)
-
-
-def _given_section(records: Sequence[Record]) -> str:
-    rows = make_rows(records)
-    parts = [f"### {given_title(records)}\n", given_caption(records), ""]
-    return "\n".join([*parts, _table(rows, "name", "sets"), "", *notes_below(rows)]) + "\n"
-
-
-def _section(records: Sequence[Record]) -> str:
-    rows = make_rows(records)
-    newest: dict[str, int] = {}
-    for method in (m for r in records for m in run_of(r)[0].methods):
-        newest[method.name] = max(method.version, newest.get(method.name, 0))
-    plain = [row for row in rows if is_plain(run_of(row.records[0])[0], newest)]
+def _section(table: Table, heading: str) -> str:
+    records, rows = table.records, make_rows(table.records)
+    newest = newest_versions(records)
+    plain = [row for row in rows if is_plain(row, newest)]
     apart = [row for row in rows if row not in plain]
-    parts = [f"## {title(records[0])}\n", caption(records), ""]
+    parts = [f"{heading} {table.title}\n", caption(records), ""]
     if plain:
         parts += [_table(plain, "method", "seeds"), ""]
     if deltas := _deltas(plain):
-        parts += ["### What adding a method changes\n", _DELTA_NOTE, "", deltas, ""]
+        parts += [f"{heading}# What adding a method changes\n", _DELTA_NOTE, "", deltas, ""]
     if apart:
-        parts += ["### Other hyper-parameters and earlier versions\n", _table(apart, "method", "seeds"), ""]
-    return "\n".join([*parts, *notes_below(rows)]) + "\n"
+        parts += [f"{heading}# Other hyper-parameters and earlier versions\n", _table(apart, "method", "seeds"), ""]
+    return "\n".join([*parts, *notes_below(rows), *_commands(rows, newest)]) + "\n"
 
 
 _DELTA_NOTE = (
@@ -100,16 +101,25 @@ _DELTA_NOTE = (
 )
 
 
+def _commands(rows: Sequence[Row], newest: Mapping[str, int]) -> list[str]:
+    """What gives each row again, folded away; not for results that today's suite does not give."""
+    repeatable = [row for row in rows if not outdated(row.records[0]) and is_newest(row, newest)]
+    lines = [f"- {row.name}: `{shlex.join(command_of_row(row.records))}`" for row in repeatable]
+    if not lines:
+        return []
+    return ["", "<details><summary>The command of each row</summary>", "", *lines, "", "</details>"]
+
+
 def _table(rows: Sequence[Row], *headers: str) -> str:
     """headers: of the rows' names, and of how many records they are of."""
-    columns = [c for c in COLUMNS if any(c.figures(r) for row in rows for r in row.records)]
-    best = {column: best_rows(rows, column) for column in columns}
+    filled = [c for c in columns() if any(c.figures(r) for row in rows for r in row.records)]
+    best = {column: best_rows(rows, column) for column in filled}
     body = [
-        [_dagger(row), len(row.records), *(f"**{row.cell(c)}**" if row in best[c] else row.cell(c) for c in columns)]
+        [_dagger(row), len(row.records), *(f"**{row.cell(c)}**" if row in best[c] else row.cell(c) for c in filled)]
         for row in rows
     ]
     record = rows[0].records[0]
-    return _markdown([*headers, *(c.title(record) for c in columns)], body)
+    return _markdown([*headers, *(c.title(record) for c in filled)], body)
 
 
 def _dagger(row: Row) -> str:
@@ -119,7 +129,7 @@ def _dagger(row: Row) -> str:
 def _deltas(rows: Sequence[Row]) -> str:
     """For every row that is another row plus one method: the differences in Fréchet distance."""
     by_methods = {frozenset(m.name for m in run_of(row.records[0])[0].methods): row for row in rows}
-    columns = [c for c in COLUMNS if c.metric == "FD"]
+    distances = columns("FD")
     body = []
     for methods, row in sorted(by_methods.items(), key=lambda item: sorted(item[0])):
         for added in sorted(methods):
@@ -130,10 +140,10 @@ def _deltas(rows: Sequence[Row]) -> str:
             seeds = {r.run.seed: r for r in base.records}
             pairs = [(r, seeds[r.run.seed]) for r in row.records if r.run.seed in seeds]
             if pairs:
-                body.append([f"{added} to {base.name}", len(pairs), *(difference(pairs, c) for c in columns)])
+                body.append([f"{added} to {base.name}", len(pairs), *(difference(pairs, c) for c in distances)])
     if not body:
         return ""
-    headers = ["adding", "seeds", *(c.title(rows[0].records[0]).replace(" ↓", "") for c in columns)]
+    headers = ["adding", "seeds", *(c.title(rows[0].records[0]).replace(" ↓", "") for c in distances)]
     return _markdown(headers, body)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ltgen_bench.leaderboard.notes import UNRANKED, mark
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, COLUMNS, Column, mean_and_spread
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, mean_and_spread
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import ExternalSpec, RunSpec
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 MISSING = "–"
 
@@ -37,7 +37,7 @@ class Row:
         """Mean ± standard deviation, and the marks."""
         if self.mean(column) is None:
             return MISSING
-        return mean_and_spread(self.values(column), f".{column.digits}f") + mark(self.flags(column))
+        return mean_and_spread(self.values(column), f".{column.info.decimals}f") + mark(self.flags(column))
 
 
 def ordered(records: Iterable[Record]) -> list[Record]:
@@ -45,13 +45,11 @@ def ordered(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda r: (r.run.method, r.run.config_id, r.run.seed, r.run_id, r.eval_id))
 
 
-def row_name(run: RunSpec | ExternalSpec) -> str:
-    """A configuration as tables name it: `cm`, `cm v2 (cm.w_div=1.0)`; images made elsewhere by their own name."""
-    if isinstance(run, ExternalSpec):
-        return run.name
-    methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in run.methods)
-    changed = [f"{m.name}.{p}={m.params[p]}" for m in run.methods for p in m.changed]
-    return f"{methods} ({', '.join(changed)})" if changed else methods
+def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
+    """Specs of a record that is of a run, not of images made elsewhere."""
+    assert isinstance(record.run, RunSpec)
+    assert isinstance(record.eval, EvalSpec)
+    return record.run, record.eval
 
 
 def make_rows(records: Sequence[Record]) -> list[Row]:
@@ -59,14 +57,13 @@ def make_rows(records: Sequence[Record]) -> list[Row]:
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
-    rows = [Row(row_name(found[0].run), tuple(found)) for found in configs.values()]
-    distance = COLUMNS[0]
-    return sorted(rows, key=lambda row: (mean if (mean := row.mean(distance)) is not None else float("inf"), row.name))
+    rows = [Row(found[0].run.label, tuple(found)) for found in configs.values()]
+    return sorted(rows, key=lambda row: (mean if (mean := row.mean(DISTANCE)) is not None else float("inf"), row.name))
 
 
 def best_rows(rows: Sequence[Row], column: Column) -> list[Row]:
     """The best of the rows that may be called so: enough seeds, and figures that can be ranked."""
-    sign = 1 if column.better == "lower" else -1
+    sign = 1 if column.info.better == "lower" else -1
     ranked = [
         (sign * mean, row)
         for row in rows
@@ -75,9 +72,23 @@ def best_rows(rows: Sequence[Row], column: Column) -> list[Row]:
     return [row for value, row in ranked if value == min(ranked, key=lambda pair: pair[0])[0]]
 
 
-def is_plain(run: RunSpec, newest: Mapping[str, int]) -> bool:
-    """Whether a run belongs in the main table: defaults throughout, the newest version of each method."""
-    return all(not m.changed and m.version == newest[m.name] for m in run.methods)
+def newest_versions(records: Iterable[Record]) -> dict[str, int]:
+    """Of each method of a table."""
+    newest: dict[str, int] = {}
+    for method in (m for r in records for m in run_of(r)[0].methods):
+        newest[method.name] = max(method.version, newest.get(method.name, 0))
+    return newest
+
+
+def is_plain(row: Row, newest: Mapping[str, int]) -> bool:
+    """Whether a row belongs in the main table: defaults throughout, the newest version of each method."""
+    return is_newest(row, newest) and not any(m.changed for m in run_of(row.records[0])[0].methods)
+
+
+def is_newest(row: Row, newest: Mapping[str, int]) -> bool:
+    """Whether a row is of the newest version of each method; images made elsewhere have none."""
+    run = row.records[0].run
+    return isinstance(run, ExternalSpec) or all(m.version == newest[m.name] for m in run.methods)
 
 
 def difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:
@@ -86,4 +97,4 @@ def difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:
     if len(known) < len(pairs):
         return MISSING
     flags = {flag for pair in pairs for record in pair for flag in column.flags(record)}
-    return mean_and_spread([a["value"] - b["value"] for a, b in known], f"+.{column.digits}f") + mark(flags)
+    return mean_and_spread([a["value"] - b["value"] for a, b in known], f"+.{column.info.decimals}f") + mark(flags)

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.runs.record import Record
-
-METRICS = {"FD": ("lower", 2), "IS": ("higher", 2), "recall": ("higher", 3), "precision": ("higher", 3)}
-"""Metric (without the name of its features): which way is better, and decimals."""
+from ltgen_bench.scoring.metric_table import ARROWS, MetricInfo, metric_name, metric_table, shown
 
 BOLD_FROM = 3
 """Seeds a row needs before it can be marked best."""
-
-SCOPES = ("overall", "majority", "medium", "minority")
-
-ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 @dataclass(frozen=True)
@@ -28,15 +22,12 @@ class Column:
     group: str
 
     @property
-    def better(self) -> str:
-        return METRICS[self.metric][0]
-
-    @property
-    def digits(self) -> int:
-        return METRICS[self.metric][1]
+    def info(self) -> MetricInfo:
+        return metric_table()[self.metric]
 
     def title(self, record: Record) -> str:
-        return f"{metric_name(record, self.metric)} {self.group} {ARROWS[self.better]}"
+        """`FD-efflite0@96 minority ↓`."""
+        return f"{figure_name(record, self.metric)} {self.group} {ARROWS[self.info.better]}"
 
     def figures(self, record: Record) -> dict[str, Any]:
         return figures_of(record, self.metric, self.group)
@@ -47,23 +38,23 @@ class Column:
         return {str(figures["flag"]) for figures in of_group if "flag" in figures}
 
 
-COLUMNS = (
-    *(Column(metric, group) for metric in ("FD", "IS", "recall") for group in ("overall", "majority", "minority")),
-    Column("precision", "overall"),
-)
+DISTANCE = Column("FD", "overall")
+"""What rows are sorted by."""
+
+
+def columns(metric: str | None = None) -> list[Column]:
+    """Those of all metrics, or of one, in the order of tables."""
+    return [Column(n, group) for n, info in shown().items() if metric in (None, n) for group in info.columns]
 
 
 def figures_of(record: Record, metric: str, group: str) -> dict[str, Any]:
     """What a record knows of a metric and group; empty when it has none."""
-    return dict(record.scores.get(metric_name(record, metric), {}).get(group, {}))
+    return dict(record.scores.get(figure_name(record, metric), {}).get(group, {}))
 
 
-def metric_name(record: Record, metric: str) -> str:
-    """As the scorer names it: `FID`, `IS`, `recall` in Inception's features, else with the features' name."""
-    features = record.eval.features
-    if features == "inception":
-        return {"FD": "FID"}.get(metric, metric)
-    return f"{metric}-{features}"
+def figure_name(record: Record, metric: str) -> str:
+    """What a metric is called in this record."""
+    return metric_name(metric, record.eval.features)
 
 
 def mean_and_spread(values: Sequence[float], form: str) -> str:

@@ -1,40 +1,77 @@
-"""One record for the terminal."""
+"""Results for the terminal: one record, or the tables of a page, narrower than 80 columns as far as names allow."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterable
 
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
-from ltgen_bench.leaderboard.rows import MISSING, Row, row_name
-from ltgen_bench.leaderboard.statistics import ARROWS, METRICS, SCOPES, Column, metric_name
+from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
+from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, shown
 from ltgen_bench.spec.specs import RunSpec
 
 PULLING = 3
 """Classes named of those that pull a distance up."""
 
 
+def table_text(records: Iterable[Record], of: Collection[str]) -> str:
+    """The tables of a page that hold any of these runs, with their distances alone: title, rows, notes."""
+    of_page = tables(ordered(records))
+    return "\n\n".join(_table(table) for table in of_page if any(r.run_id in of for r in table.records))
+
+
+def _table(of_page: Table) -> str:
+    records = of_page.records
+    rows = make_rows(records)
+    distances = columns("FD")
+    best = {column: best_rows(rows, column) for column in distances}
+    body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in best[c]) for c in distances)] for row in rows]
+    of_run = isinstance(records[0].run, RunSpec)
+    name = figure_name(records[0], "FD")
+    headers = ["method" if of_run else "name", "seeds" if of_run else "sets", *(c.group for c in distances)]
+    table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 4)
+    notes = flag_notes({flag for row in rows for c in distances for flag in row.flags(c)})
+    if any(best.values()):
+        notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
+    return "\n".join([f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows)])
+
+
 def score_text(record: Record) -> str:
     """One record for the terminal, a line per group, narrower than 80 columns."""
     rows = []
     flags: set[str] = set()
+    metrics = {name: info for name, info in shown().items() if any(Column(name, g).figures(record) for g in SCOPES)}
     for group in SCOPES:
-        columns = [Column(metric, group) for metric in METRICS]
-        if known := [found for column in columns if (found := column.figures(record))]:
-            rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(column, record) for column in columns)])
-            flags |= {flag for column in columns for flag in column.flags(record)}
-    name = {"FD": "FID"} if record.eval.features == "inception" else {}
-    headers = ["group", "images", *(f"{name.get(m, m)} {ARROWS[better]}" for m, (better, _) in METRICS.items())]
-    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 5)
+        of_group = [Column(metric, group) for metric in metrics]
+        if known := [found for column in of_group if (found := column.figures(record))]:
+            rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(column, record) for column in of_group)])
+            flags |= {flag for column in of_group for flag in column.flags(record)}
+    suffix = f"-{record.eval.features}"  # which is in the line above
+    headers = ["group", "images", *(i.title(record.eval.features).replace(suffix, "") for i in metrics.values())]
+    align = ["left", *["right"] * (len(headers) - 1)]
+    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
-    title = f"{run.dataset.name} {row_name(run)} {which} ({run.run_id}), scored in {record.eval.features}"
-    return "\n".join([title, table, *flag_notes(flags), *memorised_notes([Row(row_name(run), (record,))])])
+    heading = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
+    return "\n".join([heading, table, *flag_notes(flags), *memorised_notes([Row(run.label, (record,))])])
+
+
+def main_score(records: Collection[Record]) -> str:
+    """The distance overall of a run as it was scored first, and how often it was scored besides; empty without one."""
+    if not records:
+        return ""
+    first = min(records, key=lambda record: str(record.provenance.get("finished", "")))
+    more = f", {len(records) - 1} more scored" if len(records) > 1 else ""
+    return f"{figure_name(first, 'FD')} {_cell(DISTANCE, first)}{more}"
 
 
 def pull_text(record: Record) -> str:
     """Which classes make the distances of a record what they are, a line per group; empty when that is not known."""
-    classes = record.scores.get(metric_name(record, "class-pull"), {})
+    classes = record.scores.get(figure_name(record, "class-pull"), {})
     lines = []
     for group, ids in (("overall", [int(c) for c in classes]), *record.eval.groups.items()):
         pulls = {
@@ -53,4 +90,4 @@ def pull_text(record: Record) -> str:
 
 def _cell(column: Column, record: Record) -> str:
     found = column.figures(record)
-    return f"{found['value']:.{column.digits}f}{mark(column.flags(record))}" if found else MISSING
+    return f"{found['value']:.{column.info.decimals}f}{mark(column.flags(record))}" if found else MISSING

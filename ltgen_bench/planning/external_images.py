@@ -8,6 +8,7 @@ from pathlib import Path
 from ltgen_bench import registry
 from ltgen_bench.data.external import read
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.names import normal
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.checks import check_execution
 from ltgen_bench.planning.plan import make_score_spec
@@ -33,8 +34,10 @@ def take(
     name: what tables call them, by default as the file. features: by default those of the dataset's preset.
     """
     check_execution(execution)
-    name = _checked_name(name if name is not None else path.name if path.is_dir() else path.stem)
-    kind = registry.datasets().load(dataset, f"--dataset {dataset}")
+    own_name = path.absolute().name if path.is_dir() else path.stem
+    name = _checked_name(name if name is not None else normal(own_name))
+    kind, data_name = registry.dataset(dataset, f"--dataset {dataset}")
+    options = options.named(data_name)
     data = options.open(kind).load()
     images = read(path, data)
     check(images, data.reference, data.groups)
@@ -54,7 +57,7 @@ def take_again(
     if data.spec != spec.dataset:
         raise UsageError(f"the images of {spec.dataset.name} here are not those that {spec.name} was compared with")
     first = run_folder.first_eval()
-    default = first.features if first else PRESETS[registry.datasets().load(spec.dataset.name).preset].features
+    default = first.features if first else PRESETS[registry.dataset(spec.dataset.name)[0].preset].features
     score_spec = make_score_spec(data, features or default, options, execution)
     return ExternalJob(run_folder, spec, Images.load(run_folder.given), data, score_spec, options, execution)
 

@@ -8,16 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ltgen_bench import registry
+from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import check_execution, check_images, check_sampling, check_size, check_values
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.extractors import identify
+from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
+from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
+    PROTOCOL,
     EvalSpec,
     RunSpec,
     SamplingSpec,
@@ -39,6 +43,7 @@ class Request:
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
     execution: Execution = dataclasses.field(default_factory=Execution)
     on_gpu: bool | None = None  # where the runs will train; default: as on this machine
+    again: bool = False  # whatever was made before is to be made again
 
 
 def plan(request: Request, runs: Path) -> list[Job]:
@@ -48,6 +53,10 @@ def plan(request: Request, runs: Path) -> list[Job]:
     """
     on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
     settings = parse_settings(request.settings)
+    for text in request.methods:
+        if "," in text:
+            combined = "+".join(name.strip() for name in text.split(",") if name.strip())
+            raise UsageError(f"--method {text}: combined they are {combined}, one by one {_each('--method', text)}")
     stacks = [parse_methods(text, settings) for text in request.methods]
     if not stacks or not request.datasets or not request.seeds:
         raise UsageError("a run needs at least one --method, one --dataset and one seed")
@@ -60,19 +69,33 @@ def plan(request: Request, runs: Path) -> list[Job]:
             raise unknown("section", section, {*SECTIONS, *used}, where)
     jobs = []
     for name in dict.fromkeys(request.datasets):
-        kind = registry.datasets().load(name, f"--dataset {name}")
+        if "," in name:
+            raise UsageError(f"--dataset {name}: give each its own, {_each('--dataset', name)}")
+        kind, data_name = registry.dataset(name, f"--dataset {name}")
         preset_name = request.preset or kind.preset
         preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
-        data = dataclasses.replace(request.data, max_size=request.data.max_size or preset.max_size)
+        data = request.data.named(data_name)
+        data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
         check_images(loaded, preset.sample)
         scored = evaluation(loaded, preset, request)
-        described = [tuple(describe(m) for m in stack.methods) for stack in stacks]
-        for methods, seed in itertools.product(described, dict.fromkeys(request.seeds)):
+        described = [
+            (tuple(describe(m) for m in stack.methods), fingerprints((m.name for m in stack.methods), loaded.spec.name))
+            for stack in stacks
+        ]
+        for (methods, code), seed in itertools.product(described, dict.fromkeys(request.seeds)):
             run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
-            jobs.append(Job(str(RunFolder.of(runs, run).path), run, scored, data, request.execution))
+            run_folder = RunFolder.of(runs, run)
+            if not request.again:
+                run_folder.check_code(code)
+            jobs.append(Job(str(run_folder.path), run, scored, data, request.execution, code=code))
     return list({(job.run.run_id, job.eval.eval_id): job for job in jobs}.values())
+
+
+def _each(option: str, names: str) -> str:
+    """`--dataset a --dataset b`, of "a,b"."""
+    return " ".join(f"{option} {name.strip()}" for name in names.split(",") if name.strip())
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -80,10 +103,14 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        section, dot, name = key.strip().rpartition(".")
+        section, dot, name = normal(key.strip()).rpartition(".")
         if not (equals and dot and section and name):
             raise UsageError(f"--set {text}: write it as section.name=value, for example --set train.steps=1000")
-        found.setdefault(section, {})[name] = value.strip()
+        if name in found.setdefault(section, {}):
+            raise UsageError(
+                f"--set {section}.{name} is given twice, {found[section][name]} and {value.strip()}; keep one"
+            )
+        found[section][name] = value.strip()
     return found
 
 
@@ -111,7 +138,10 @@ def evaluation(data: LongTail, preset: Preset, request: Request) -> EvalSpec:
 
 
 def make_score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
-    """How images are scored against this dataset. Raises UsageError when the extractor's weights are missing."""
+    """How images are scored against this dataset.
+
+    Raises UsageError when the extractor's weights are missing, or a metric from outside the package cannot be used.
+    """
     features, sha256 = identify(features, execution.weights, options.folder)
     return ScoreSpec(
         features=features,
@@ -119,6 +149,7 @@ def make_score_spec(data: LongTail, features: str, options: DataOptions, executi
         reference_sha256=data.spec.reference_sha256,
         groups=data.groups.as_dict(),
         score_version=SCORE_VERSION,
+        metrics=plugin_metrics(),
     )
 
 
@@ -136,6 +167,11 @@ def rescore(
     check_execution(execution)
     run = run_folder.spec
     assert isinstance(run, RunSpec)
+    if run.protocol != PROTOCOL and not (run_folder.model.exists() or any(run_folder.path.glob("checkpoint*.pt"))):
+        raise UsageError(
+            f"run {run.run_id} is of protocol {run.protocol} and was not begun; from its start this version trains by "
+            f"protocol {PROTOCOL} only: give `run` what is wanted again"
+        )
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
@@ -147,8 +183,10 @@ def rescore(
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     check_images(loaded, sample)
+    code = fingerprints((m.name for m in run.methods), run.dataset.name)
+    run_folder.check_code(code)
     score_spec = make_score_spec(loaded, features or own_features, data, execution)
-    return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution)
+    return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution, code=code)
 
 
 def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from ltgen_bench import registry
 from ltgen_bench.data.dataset import Dataset
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.serialise import from_json, to_json
 from ltgen_bench.spec.specs import (
@@ -30,6 +32,7 @@ class DataOptions:
     data: str | None = None
     reference: str | None = None
     data_dir: str | None = None
+    data_name: str | None = None  # part of the dataset's name, unlike the paths
 
     @property
     def folder(self) -> Path | None:
@@ -37,12 +40,20 @@ class DataOptions:
         return Path(self.data_dir) if self.data_dir else None
 
     def load(self, name: str) -> LongTail:
-        """Load a dataset by name. Raises UsageError."""
-        return self.open(registry.datasets().load(name, f"--dataset {name}")).load()
+        """Load a dataset by the name in a spec, also `imagefolder-NAME`. Raises UsageError."""
+        kind, data_name = registry.dataset(name, f"--dataset {name}")
+        return self.named(data_name).open(kind).load()
+
+    def named(self, data_name: str | None) -> DataOptions:
+        """With the name that a dataset's name ends in, if it does. Raises UsageError where --data-name is another."""
+        if data_name and self.data_name not in (None, data_name):
+            raise UsageError(f"--data-name {self.data_name}: the dataset is called {data_name} already, leave it out")
+        return dataclasses.replace(self, data_name=data_name or self.data_name)
 
     def open(self, kind: type[Dataset]) -> Dataset:
         paths = {k: Path(v) if v else None for k, v in vars(self).items() if k in ("data", "reference", "data_dir")}
-        return kind(imbalance=self.imbalance, size=self.size, max_size=self.max_size, **paths)  # type: ignore[arg-type]
+        named = {} if self.data_name is None else {"data_name": self.data_name}
+        return kind(imbalance=self.imbalance, size=self.size, max_size=self.max_size, **paths, **named)  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +95,7 @@ class Job:
     data: DataOptions
     execution: Execution
     stage: Stage = Stage()
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)  # fingerprints of the code it was planned with
 
     @property
     def run_folder(self) -> RunFolder:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError
+from ltgen_bench.runs.figures import Provenance, Training, problems, score_problems
 from ltgen_bench.spec.serialise import from_json, to_json
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, ScoreSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
@@ -56,7 +56,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """Read and verify a result file: the ids must follow from its contents, and every figure must be finite.
+        """Read and verify a result file: the ids must follow from its contents, and every figure must be of its type.
 
         Raises FileNotFoundError, or BadRecord with the reason.
         """
@@ -75,23 +75,37 @@ class Record:
         for name, mine in ids.items():
             if value.get(name) != mine:
                 raise BadRecord(f"{path}: {name} is {value.get(name)!r}, but its contents give {mine!r}")
-        record._verify(path)
+        for problem in record._problems():
+            raise BadRecord(f"{path}: {problem}")
         return record
 
     def _ids(self) -> dict[str, str]:
         return {"run_id": self.run_id, "config_id": self.run.config_id, "eval_id": self.eval_id}
 
-    def _verify(self, path: Path) -> None:
-        """Raises BadRecord when a group has no value, or any figure is not finite."""
-        for metric, groups in self.scores.items():
-            if not isinstance(groups, Mapping):
-                raise BadRecord(f"{path}: {metric} holds no groups")
-            for group, figures in groups.items():
-                if not isinstance(figures, Mapping) or not isinstance(figures.get("value"), int | float):
-                    raise BadRecord(f"{path}: {metric} of {group} has no value")
-                for name, figure in figures.items():
-                    if isinstance(figure, float) and not math.isfinite(figure):
-                        raise BadRecord(f"{path}: {name} of {metric} {group} is not finite")
+    def _problems(self) -> Iterator[str]:
+        """What is wrong with the contents, beyond what the types of their fields say."""
+        run, groups = self.run, self.eval.groups
+        if not run.dataset.class_counts:
+            yield "the dataset has no classes"
+        if isinstance(run, RunSpec) and not run.methods:
+            yield "the run has no method"
+        for name in (run.dataset.name, *(m.name for m in run.methods)):
+            if not name.isprintable() or Path(name).name != name:
+                yield f"{name!r} is no name of a method or dataset"
+        for m in run.methods:
+            if unknown := [name for name in m.changed if name not in m.params]:
+                yield f"{m.name} has no parameter {unknown[0]!r}"
+        if not all(isinstance(ids, list) and all(type(c) is int for c in ids) for ids in groups.values()):
+            yield "eval.groups must be lists of classes"
+        yield from score_problems(self.scores)
+        for what, values, kind in (
+            ("training", self.training, Training),
+            ("provenance", self.provenance, Provenance),
+        ):
+            for problem in problems(values, kind):
+                yield problem.format(of=f" in {what}")
+        if not all(isinstance(text, str) for text in self.deviations.values()):
+            yield "deviations must be texts"
 
 
 def read_records(folder: Path, pattern: str) -> tuple[list[Record], list[str]]:

@@ -4,6 +4,7 @@ Images made elsewhere have such a folder too, RUNS/<dataset>/elsewhere/<id>/, wi
 
 RUNS/<dataset>/<method>/<run id>/
     spec.json                 the resolved RunSpec
+    code.json                 fingerprints of the methods' and the dataset's code
     log.txt                   what the worker said
     train.jsonl               losses, every 50 steps: pandas.read_json(path, lines=True)
     events.out.tfevents.*     the same for TensorBoard, with --track tensorboard
@@ -21,12 +22,14 @@ RUNS/<dataset>/<method>/<run id>/
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import BadRecord, Record, read_records
+from ltgen_bench.source_code import edited, refusal
 from ltgen_bench.spec.serialise import coerce, digest, identity, to_json
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
 from ltgen_bench.storage import lock
@@ -54,10 +57,20 @@ class RunFolder:
         except ValueError as error:
             raise UsageError(str(error)) from None
 
-    def create(self, spec: RunSpec | ExternalSpec) -> None:
+    @property
+    def code(self) -> dict[str, str]:
+        """Fingerprints of the code that the run was begun with; empty when that was before there were any."""
+        try:
+            value = read_json(self.code_file)
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+
+    def create(self, spec: RunSpec | ExternalSpec, code: Mapping[str, str] | None = None) -> None:
         """Make the folder ready for work; the caller holds its lock.
 
-        Raises UsageError when its spec.json is damaged or of another run.
+        code: fingerprints of the code that is to do it. Raises UsageError when the folder's spec.json is damaged or of
+        another run, or when the run was begun with other code.
         """
         for part in [*self.path.rglob(".*.part")]:  # left by a worker that was killed while writing
             if part.is_dir():
@@ -66,13 +79,39 @@ class RunFolder:
                 part.unlink(missing_ok=True)
         path = self.spec_file
         if not path.exists():
+            if code:
+                write_json(self.code_file, dict(code))
             write_json(path, to_json(spec))
         elif (there := self.spec.run_id) != spec.run_id:
             raise UsageError(f"{path} is of another run, {there}; move the folder away")
+        self.check_code(code or {})
+
+    def check_code(self, code: Mapping[str, str]) -> None:
+        """Raises UsageError when the run was begun with other code than what these are the fingerprints of."""
+        if names := edited(self.code, code):
+            raise UsageError(refusal(names, f"run {self.path.name} was begun"))
+
+    def clear(self) -> None:
+        """Remove all that was made of the run. Raises lock.Held when somebody works on it."""
+        if not self.path.exists():
+            return
+        if (owner := self.owner()) is not None:
+            raise lock.Held(str(owner))
+        with lock.hold(self.lock):
+            last = (self.code_file, self.spec_file)  # so that what is left of an interrupted removal is still a run
+            for path in sorted(self.path.iterdir(), key=lambda path: path in last):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path != self.lock:
+                    path.unlink(missing_ok=True)
 
     @property
     def spec_file(self) -> Path:
         return self.path / "spec.json"
+
+    @property
+    def code_file(self) -> Path:
+        return self.path / "code.json"
 
     @property
     def log(self) -> Path:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import re
-import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +18,12 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.scoring.extractor_networks import DinoV2, Inception, fold_norms
-from ltgen_bench.storage import lock
-from ltgen_bench.storage.atomic_files import atomic_write, sha256
+from ltgen_bench.storage.array_cache import Arrays, cached, key
+from ltgen_bench.storage.atomic_files import sha256
 
 Progress = Callable[[int, int], None]
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-_PATIENCE = 0.5  # seconds between looks at whether another process has finished
 _VERSION = 1  # of everything here that changes a feature; part of the cache key
 
 
@@ -288,36 +283,25 @@ def features_of(
     file is computed anew. Of several processes that want the same features one computes them, and the others wait.
     progress: called with (images done, n). Raises UsageError for NaN or infinite features.
     """
-    if cache is None:
-        return _computed(images, extractor, progress)
-    key = hashlib.sha256(f"{images.sha256} {extractor.id} {extractor.sha256} {_VERSION}".encode()).hexdigest()
-    path = cache / f"{extractor.id}-{key[:32]}.npz"
-    while (features := _cached(path, images, extractor)) is None:
-        with contextlib.suppress(lock.Held), lock.hold(path.with_suffix(".lock")):
-            if (features := _cached(path, images, extractor)) is None:  # nobody was a moment faster
-                features = _computed(images, extractor, progress)
-                with atomic_write(path) as file:
-                    np.savez(file, features=features.features, logits=features.logits)
-            return features
-        if progress:
-            progress(0, len(images))
-        time.sleep(_PATIENCE)
-    return features
+    identity = f"{images.sha256} {extractor.id} {extractor.sha256} {_VERSION}" if cache else ""
+
+    def unpack(arrays: Arrays) -> Features:
+        features, logits = arrays["features"], arrays["logits"]
+        if features.shape != (len(images), extractor.dim) or len(logits) != len(images):
+            raise ValueError(f"{features.shape} features of {len(images)} images")
+        return Features(features, logits, images.labels)
+
+    return cached(
+        cache and cache / f"{extractor.id}-{key(identity)}.npz",
+        lambda: _computed(images, extractor, progress),
+        lambda found: {"features": found.features, "logits": found.logits},
+        unpack,
+        lambda: progress(0, len(images)) if progress else None,
+    )
 
 
 def _computed(images: Images, extractor: Extractor, progress: Progress | None) -> Features:
     features, logits = extractor(images.pixels, progress)
     if not (np.isfinite(features).all() and np.isfinite(logits).all()):
         raise UsageError(f"{extractor.id} gives NaN or infinite features; are its weights whole?")
-    return Features(features, logits, images.labels)
-
-
-def _cached(path: Path, images: Images, extractor: Extractor) -> Features | None:
-    try:
-        with np.load(path, allow_pickle=False) as file:  # zip checks each member's CRC
-            features, logits = file["features"], file["logits"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    if features.shape != (len(images), extractor.dim) or len(logits) != len(images):
-        return None
     return Features(features, logits, images.labels)

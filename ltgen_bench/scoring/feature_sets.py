@@ -21,7 +21,7 @@ Figures = dict[str, float | int | str]
 
 def read(
     sets: Sequence[Images], extractor: Extractor, cache: Path | None, progress: Progress | None
-) -> list[tuple[Side, NDArray[np.int64]]]:
+) -> list[tuple[FeatureSet, NDArray[np.int64]]]:
     """Features of all sets, each in canonical order, and that order.
 
     Arguments as in `scorer.Scoring`; progress counts the images of all.
@@ -33,7 +33,7 @@ def read(
         got = features_of(images[order], extractor, cache, report)
         before += len(images)
         features, logits = torch.from_numpy(got.features), torch.from_numpy(got.logits)
-        result.append((Side(features, logits, got.labels, digests), order))
+        result.append((FeatureSet(features, logits, got.labels, digests), order))
     return result
 
 
@@ -50,8 +50,8 @@ def canonical(images: Images) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
 
 
 @dataclass(frozen=True)
-class Side:
-    """Images as the figures see them, in canonical order: features (n, d), logits (n, k), labels, content hashes."""
+class FeatureSet:
+    """Images in canonical order: features (n, d), logits (n, k), labels (n,), hashes of their pixels (n,)."""
 
     features: Tensor
     logits: Tensor
@@ -61,17 +61,22 @@ class Side:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Side:
+    def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> FeatureSet:
         index = chosen if isinstance(chosen, slice) else torch.from_numpy(chosen)
-        return Side(self.features[index], self.logits[index], self.labels[chosen], self.digests[chosen])
+        return FeatureSet(self.features[index], self.logits[index], self.labels[chosen], self.digests[chosen])
 
-    def of(self, classes: Sequence[int]) -> Side:
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """Ids of its classes, in order."""
+        return np.unique(self.labels)
+
+    def of(self, classes: Sequence[int]) -> FeatureSet:
         chosen = np.flatnonzero(np.isin(self.labels, classes))
         if len(chosen) and chosen[-1] - chosen[0] + 1 == len(chosen):
             return self[slice(chosen[0], chosen[-1] + 1)]  # a view: labels are sorted, and most calls are for a class
         return self[chosen]
 
-    def drawn(self, n: int, seed: int, skip: int = 0) -> Side:
+    def drawn(self, n: int, seed: int, skip: int = 0) -> FeatureSet:
         """At most n images of each class, drawn by the seed, without the first `skip` of the draw."""
         order = np.random.default_rng(seed).permutation(len(self))
         order = order[np.argsort(self.labels[order], kind="stable")]
@@ -79,36 +84,39 @@ class Side:
         place = np.arange(len(order)) - np.searchsorted(labels, labels)  # within the class
         return self[np.sort(order[(skip <= place) & (place < skip + n)])]
 
-    def balanced(self, seed: int) -> Side:
+    def balanced(self, seed: int) -> FeatureSet:
         """Cut to the size of the smallest class."""
         counts = np.unique(self.labels, return_counts=True)[1]
         return self.drawn(int(counts.min()), seed) if counts.min() < counts.max() else self
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Real and generated images of the same classes, the classes of each side equally large."""
+class Comparison:
+    """Real and generated images of the same classes, the classes of each set equally large.
 
-    real: Side
-    generated: Side
+    seed: of whatever is drawn from them.
+    """
+
+    real: FeatureSet
+    generated: FeatureSet
     seed: int
 
-    def of(self, classes: Sequence[int]) -> Sides:
-        return Sides(self.real.of(classes), self.generated.of(classes), self.seed)
+    def of(self, classes: Sequence[int]) -> Comparison:
+        return Comparison(self.real.of(classes), self.generated.of(classes), self.seed)
 
-    def paired(self, cap: int) -> Sides:
-        """The same number of images of every class on both sides, at most `cap` in all."""
-        n = min(len(self.real), len(self.generated), cap) // len(np.unique(self.real.labels))
-        return Sides(self.real.drawn(n, self.seed), self.generated.drawn(n, self.seed), self.seed)
+    def paired(self, cap: int) -> Comparison:
+        """The same number of images of every class in both sets, at most `cap` in all."""
+        n = min(len(self.real), len(self.generated), cap) // len(self.real.classes)
+        return Comparison(self.real.drawn(n, self.seed), self.generated.drawn(n, self.seed), self.seed)
 
-    def capped(self, cap: int) -> Sides:
-        """At most `cap` images of every class on each side."""
-        return Sides(self.real.drawn(cap, self.seed), self.generated.drawn(cap, self.seed), self.seed)
+    def capped(self, cap: int) -> Comparison:
+        """At most `cap` images of every class in each set."""
+        return Comparison(self.real.drawn(cap, self.seed), self.generated.drawn(cap, self.seed), self.seed)
 
-    def halves(self, cap: int) -> Sides:
+    def halves(self, cap: int) -> Comparison:
         """Two disjoint parts of the real images, as large as `paired(cap)` if there are so many."""
-        n = min(len(self.real) // 2, len(self.generated), cap) // len(np.unique(self.real.labels))
-        return Sides(self.real.drawn(n, self.seed), self.real.drawn(n, self.seed, skip=n), self.seed)
+        n = min(len(self.real) // 2, len(self.generated), cap) // len(self.real.classes)
+        return Comparison(self.real.drawn(n, self.seed), self.real.drawn(n, self.seed, skip=n), self.seed)
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:

@@ -124,6 +124,13 @@ class RunSpec:
     def method(self) -> str:
         return "+".join(m.name for m in self.methods)
 
+    @property
+    def label(self) -> str:
+        """The configuration as tables call it: `cm`, `cm v2 (cm.w_div=1.0)`."""
+        methods = "+".join(m.name if m.version == 1 else f"{m.name} v{m.version}" for m in self.methods)
+        changed = [f"{m.name}.{p}={m.params[p]}" for m in self.methods for p in m.changed]
+        return f"{methods} ({', '.join(changed)})" if changed else methods
+
     @functools.cached_property
     def run_id(self) -> str:
         return digest(identity(self))
@@ -147,6 +154,16 @@ class ExternalSpec:
     def method(self) -> str:
         return "elsewhere"
 
+    @property
+    def methods(self) -> tuple[MethodSpec, ...]:
+        """None that are known."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """As tables call it."""
+        return self.name
+
     @functools.cached_property
     def run_id(self) -> str:
         return digest(identity(self))
@@ -165,6 +182,8 @@ class ScoreSpec:
     reference_sha256: str  # of the real images
     groups: Mapping[str, list[int]]
     score_version: int
+    # Name and version of each metric from outside the package; in the hash where there are any.
+    metrics: Mapping[str, int] = field(default_factory=dict, kw_only=True, metadata=before({}))
 
     @functools.cached_property
     def eval_id(self) -> str:

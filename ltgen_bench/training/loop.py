@@ -15,6 +15,8 @@ from ltgen_bench.device import peak_flops
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
+from ltgen_bench.errors import UsageError
+from ltgen_bench.source_code import edited, fingerprint, refusal
 from ltgen_bench.training import checkpoint
 from ltgen_bench.training.log import JsonLines, Log, Sink
 from ltgen_bench.training.tracker import Trackers
@@ -58,11 +60,15 @@ def train(
 
     progress(step, steps, loss, images per second) is called once per step. When `stop()` turns true the state is saved
     and Stopped raised. Checkpoints come every `checkpoint_seconds`; by default every 30 s, or so seldom that writing
-    them takes 1 % of the time. track: names of experiment trackers. Raises RunFailed when the loss is not finite.
+    them takes 1 % of the time. track: names of experiment trackers. Raises RunFailed when the loss is not finite, and
+    UsageError when the checkpoint was written by other code of a method.
     """
     trainer.export()  # a method that cannot is better known before the training than after it
+    code = {f"method {m.name}": fingerprint(type(m)) for m in trainer.stack.methods}
     saved = checkpoint.load(folder, trainer.spec.run_id, say)
     if saved is not None:
+        if names := edited(saved.get("code", {}), code):
+            raise UsageError(refusal(names, "the checkpoint was written"))
         trainer.restore(saved)
     sinks: list[Sink] = []
     trackers = Trackers(track if trainer.team.is_main else (), folder, trainer.spec, trainer.step, say)
@@ -78,7 +84,7 @@ def train(
         log.flush()
         started = time.perf_counter()
         if trainer.team.is_main:
-            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed})
+            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed, "code": code})
         now = time.perf_counter()
         return now + (checkpoint_seconds or max(30.0, 100 * (now - started)))
 

@@ -137,4 +137,4 @@ def test_finished_runs_in_a_folder_one_may_only_read_are_shown(
     got = cli(*finished.command)
     assert (got.code, got.err) == (0, "")
     assert "scored in efflite0@32" in got.out
-    assert got.out.endswith(f"\nno leaderboard {finished.runs}/digitslt.md: Read-only file system\n")
+    assert f"\nno leaderboard {finished.runs}/digitslt.md: Read-only file system\n" in got.out

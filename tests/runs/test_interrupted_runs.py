@@ -119,7 +119,7 @@ def test_a_full_disk_stops_the_runs_and_says_so(small_disk: Path, finished: Fini
     ballast.write_bytes(bytes(1_200_000))  # leaves room for no checkpoint
     got = cli(*command_of(job), "--seeds", "0,1", "--launcher", "local", "--checkpoint-every", "0.1")
     assert got.code == 1
-    assert f"  full: no space left for {job.run_folder.path}; free some, and the same command goes on\n" in got.out
+    assert f": full: no space left for {job.run_folder.path}; free some, and the same command goes on\n" in got.out
     assert "[2/2]" not in got.out  # it would not fare better
     assert not list(small_disk.rglob("*.part"))
     assert not job.run_folder.failed.exists()
@@ -271,11 +271,11 @@ def test_a_grid_goes_on_past_failures_which_are_tried_again_on_request(
     got = cli(*command, "--seeds", "0,1")
     assert got.code == 1
     reason = "loss became nan at step 20; the last good checkpoint is kept"
-    assert got.out.count(f"  failed: {reason}\n  log: ") == 2
+    assert got.out.count(f": failed: {reason}\n  log: ") == 2
     assert "\n2 done, 2 not\n" in got.out
     assert got.out.count(f"failed, see {more_runs}/") == 2
     assert got.out.endswith("\nthe same command tries the failed ones again with --retry-failed\n")
-    numbered = re.findall(r"^\[(\d/\d)\] digitslt (\S+) seed (\d)", got.out, re.MULTILINE)
+    numbered = re.findall(r"^\[(\d/\d)\] digitslt (\S+) seed (\d): /", got.out, re.MULTILINE)
     assert numbered == [("1/3", "boom", "0"), ("2/3", "boom", "1"), ("3/3", "cm+cbdm", "1")]  # one was done before
     boom = job_of("boom", more_runs).run_folder
     assert (boom.state(), boom.why_failed()) == ("failed", reason)

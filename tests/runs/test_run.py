@@ -37,7 +37,10 @@ def test_the_command_says_what_it_does_and_where_it_lies(finished: Finished) -> 
     assert "\n  done\n" in out
     assert f"\ndigitslt cm+cbdm seed 0 ({finished.job.run.run_id}), scored in efflite0@32\n" in out
     assert f"\nsamples: {run_folder.grid(finished.job.eval.sample)}\n" in out
-    assert out.endswith(f"\nleaderboard: {finished.runs}/digitslt.md\n")
+    page, preset, then = out.splitlines()[-3:]
+    assert page == f"leaderboard: {finished.runs}/digitslt.md"
+    assert preset.startswith("preset smoke: a first look")
+    assert then == "next: the same command with --preset mini --seeds 0,1,2, for a comparison"
     assert "\x1b" not in out  # piped output is plain
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ltgen_bench.scoring.metric import Metric
+
+if TYPE_CHECKING:
+    from ltgen_bench.scoring.feature_sets import Figures
+    from ltgen_bench.scoring.scorer import Scoring
 
 SPLITS = 10
 _ROWS = 256  # in float64, small enough for the cache
@@ -103,3 +110,38 @@ def _splits(logits: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -
     split = np.empty(len(order), np.int64)
     split[order] = np.arange(len(order)) % SPLITS
     return split
+
+
+class ScoreOfExtractor(Metric):
+    """Inception Score from the extractor's own logits, where it has any."""
+
+    name = "IS"
+    better = "higher"
+    decimals = 2
+    columns = ("overall", "majority", "minority")
+
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        logits = scoring.scopes.whole.generated.logits
+        return _figures(logits, scoring) if logits.shape[1] else {}
+
+
+class ScoreInDomain(Metric):
+    """Inception Score from a classifier of the dataset's own classes, fitted to real images."""
+
+    name = "IS-domain"
+    better = "higher"
+    decimals = 2
+
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        found = scoring.label_figures
+        return _figures(found.logits, scoring) if found else {}
+
+
+def _figures(logits: Tensor, scoring: Scoring) -> dict[str, Figures]:
+    """Of each scope, from logits of all generated images."""
+    scopes = scoring.scopes
+    found = inception_scores(logits, scopes.whole.generated.labels, scopes.classes.values(), scopes.whole.seed)
+    return {
+        name: {"value": result.value, "se": result.se, "split_std": result.split_std, **scopes.parts[name].counts}
+        for name, result in zip(scopes.classes, found, strict=True)
+    }

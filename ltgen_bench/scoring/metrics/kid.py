@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ltgen_bench.scoring.metrics import check_features
+from ltgen_bench.scoring.metric import Metric
+from ltgen_bench.scoring.metrics.features import check_features
+
+if TYPE_CHECKING:
+    from ltgen_bench.scoring.feature_sets import Comparison, Figures
+    from ltgen_bench.scoring.scorer import Scoring
 
 _ROWS = 500  # of a block of the kernel matrix: one of 5,000 columns stays in the cache
 
@@ -132,3 +139,59 @@ def _variance(rows: Tensor, squares: Tensor, across: Tensor) -> float:
     second = max(0.0, float(total) / (m * (m - 1)) - float(row_means.mean()) ** 2)
     first = max(0.0, float(row_means.var()) - second / (m - 1))
     return (4 * (m - 2) * first + 2 * second) / (m * (m - 1))
+
+
+def usual_subsets(part: Comparison) -> Subsets | None:
+    """What most papers report, where there are enough images: 100 subsets of 1,000."""
+    found = Subsets(seed=part.seed)
+    return found if min(map(len, part.features)) >= found.size else None
+
+
+class KernelDistance(Metric):
+    """Kernel Inception Distance, from all images at once; subsets_mean and subsets_std as most papers report it."""
+
+    name = "KID"
+    better = "lower"
+    decimals = 4
+
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        found = {}
+        for name, ids in scoring.scopes.classes.items():
+            part = scoring.scopes.pooled.of(ids)
+            result = kid(*part.features, usual_subsets(part), scoring.reference.scopes[name].kernel)
+            figures: Figures = {"value": result.value, "se": result.se}
+            if result.subsets:
+                figures |= {"subsets_mean": result.subsets[0], "subsets_std": result.subsets[1]}
+            found[name] = figures | part.counts
+        return found
+
+
+class ClassKernelDistance(Metric):
+    """KID of each class."""
+
+    name = "class-KID"
+    better = "lower"
+    decimals = 4
+
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        return scoring.shared(_of_classes)
+
+
+class MeanKernelDistance(Metric):
+    """Mean over the classes of a group of class-KID."""
+
+    name = "mKID"
+    better = "lower"
+    decimals = 4
+
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        return scoring.class_means(scoring.shared(_of_classes))
+
+
+def _of_classes(scoring: Scoring) -> dict[str, Figures]:
+    found: dict[str, Figures] = {}
+    for c, known in scoring.reference.classes.items():
+        part = scoring.scopes.of_class(c)
+        result = kid(*part.features, of_real=known)
+        found[str(c)] = {"value": result.value, "se": result.se, **part.counts}
+    return found

@@ -7,12 +7,19 @@ are taken again in float64. Memory is O(block x n), never n x n.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ltgen_bench.scoring.metrics import check_features, mean_of
+from ltgen_bench.scoring.metric import Metric
+from ltgen_bench.scoring.metrics.features import check_features, mean_of
+
+if TYPE_CHECKING:
+    from ltgen_bench.scoring.feature_sets import Figures
+    from ltgen_bench.scoring.scorer import Scoring
 
 KS = (5, 3)  # the headline, and beside it the k of ADM and EDM
 _SPARE = 4  # candidates beyond the k nearest: rounding may have swapped the last ones
@@ -245,3 +252,58 @@ def _keep_best(best: Tensor, index: Tensor, distances: Tensor, offset: int) -> N
 def _share(flags: Tensor) -> Share:
     values = flags.double()
     return Share(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
+
+
+class _Share(Metric):
+    """k = 5, k = 3 beside it, and what one half of the real images reaches beside the other ("ceiling")."""
+
+    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
+        found = {}
+        for name, (first, second) in scoring.shared(_of_scopes).items():
+            share, other = getattr(first, self.name), getattr(second, self.name)
+            figures: Figures = {"value": share.value, "se": share.se, "k": first.k, f"k{second.k}": other.value}
+            if ceiling := scoring.reference.scopes[name].ceiling:
+                figures |= {"ceiling": getattr(ceiling, self.name), "ceiling_n": ceiling.n}
+            found[name] = figures | scoring.scopes.drawn.of(scoring.scopes.classes[name]).counts
+        return found
+
+
+class Precision(_Share):
+    """Share of generated images that lie among real ones."""
+
+    name = "precision"
+    better = "higher"
+    decimals = 3
+    columns = ("overall",)
+
+
+class Recall(_Share):
+    """Share of real images that lie among generated ones."""
+
+    name = "recall"
+    better = "higher"
+    decimals = 3
+    columns = ("overall", "majority", "minority")
+
+
+class Density(_Share):
+    """How many real images are near to a generated one."""
+
+    name = "density"
+    better = "higher"
+    decimals = 3
+
+
+class Coverage(_Share):
+    """Share of real images that a generated one is near to."""
+
+    name = "coverage"
+    better = "higher"
+    decimals = 3
+
+
+def _of_scopes(scoring: Scoring) -> dict[str, tuple[Neighbours, ...]]:
+    return {
+        name: neighbours(*scoring.scopes.drawn.of(ids).features, KS, scoring.reference.scopes[name].radii)
+        for name, ids in scoring.scopes.classes.items()
+    }

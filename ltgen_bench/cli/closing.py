@@ -1,0 +1,46 @@
+"""The last words of `run`: what a preset is good for, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ltgen_bench.runs.job import Job
+
+NAMED = 12
+"""Runs that a command names one by one."""
+
+
+def closing(jobs: Sequence[Job]) -> Iterator[str]:
+    """Lines for a grid that is done.
+
+    Next comes what its results lack most: a preset that compares methods, seeds, something to compare with, readers.
+    """
+    from ltgen_bench.leaderboard.statistics import BOLD_FROM
+    from ltgen_bench.spec.presets import PRESETS
+
+    presets = list(dict.fromkeys(job.run.preset for job in jobs))
+    for name in presets:
+        yield f"preset {name}: {PRESETS[name].summary}"
+    methods = {job.run.method for job in jobs}
+    seeds = ",".join(map(str, range(max(BOLD_FROM, len({job.run.seed for job in jobs})))))
+    again = "next: the same command with"
+    if "smoke" in presets:
+        yield f"{again} --preset mini --seeds {seeds}, for a comparison"
+    elif len({job.run.seed for job in jobs}) < BOLD_FROM:
+        yield f"{again} --seeds {seeds}, as a row needs {BOLD_FROM} seeds before it can be called best"
+    elif len(methods) == 1:
+        yield f"{again} --method {'cm' if methods == {'ddpm'} else 'ddpm'} too, to compare with"
+    else:
+        ids = " ".join(job.run.run_id for job in jobs) if len(jobs) <= NAMED else "RUN... (ltgen-bench list runs)"
+        yield f"next: ltgen-bench publish {ids}, then ltgen-bench leaderboard"
+
+
+def smaller(preset: str) -> str:
+    """What to do about a preset that takes too long here."""
+    from ltgen_bench.spec.presets import PRESETS
+
+    steps = PRESETS[preset].train.steps
+    names = [name for name, other in PRESETS.items() if other.train.steps < steps]
+    return f"--preset {' or '.join(reversed(names))}" if names else "--set train.steps=N"

@@ -1,0 +1,135 @@
+"""What the figures of a record are, as types, and whether those of a file are so: pages and tables rely on it."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
+
+
+class _Value(TypedDict):
+    value: float
+
+
+class Figures(_Value, total=False):
+    """Of a metric and a group of classes, or a class. Those that are not named here may be anything finite.
+
+    n_real, n_gen, n_train, n_unseen: images that were computed from. floor: what a perfect generator would get. flag:
+    what the scorer warns of.
+    """
+
+    se: float
+    n_real: int
+    n_gen: int
+    n_train: int
+    n_unseen: int
+    floor: float
+    debiased: float
+    ceiling: float
+    ceiling_n: int
+    copies: float
+    gap: float
+    unseen: float
+    flag: str
+
+
+class _Unseen(TypedDict):
+    unseen: float
+
+
+class Memorised(Figures, _Unseen):  # type: ignore[misc]
+    """Of shares of images that are flagged as memorised: pages show what they are compared with."""
+
+
+ClassPull = TypedDict("ClassPull", {"value": float, "within_group": float, "class": str})
+"""How a class pulls the distance of all images up, and that of its group; with the class's name."""
+
+
+class Training(TypedDict, total=False):
+    """How a training went."""
+
+    seconds: float
+    images_per_s: float
+    flops_per_s: float
+    mfu: float | None
+    peak_device_bytes: int | None
+    parameters_trained: int
+    alarm_steps: Mapping[str, int]
+
+
+class Provenance(TypedDict, total=False):
+    """What made a result, and when."""
+
+    versions: Mapping[str, str]
+    python: str
+    device: str
+    commit: str
+    dirty: bool
+    compiled: bool
+    finished: str
+    code: Mapping[str, str]
+
+
+def score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with scores, as {metric: {group: figures}}."""
+    for metric, groups in scores.items():
+        if not isinstance(groups, Mapping):
+            yield f"{metric} holds no groups"
+            continue
+        for group, figures in groups.items():
+            if not isinstance(figures, Mapping) or not _fits(figures.get("value"), float):
+                yield f"{metric} of {group} has no value"
+            elif metric.startswith("class-pull") and not group.isdecimal():
+                yield f"{metric} is of classes by number, not of {group!r}"
+            else:
+                for problem in problems(figures, _kind(metric, figures)):
+                    yield problem.format(of=f" of {metric} {group}")
+
+
+def problems(values: Mapping[str, Any], kind: Any) -> Iterator[str]:
+    """What is wrong with the values of a typed dictionary; `{of}` stands where what they belong to is to be named."""
+    hints = typing.get_type_hints(kind)
+    for name in sorted(kind.__required_keys__ - values.keys()):
+        yield f"{name}{{of}} is missing"
+    for name, value in values.items():
+        if isinstance(value, float | int) and not _finite(value):
+            yield f"{name}{{of}} is not finite"
+        elif not _fits(value, wanted := hints.get(name, Any)):
+            yield f"{name}{{of}} must be {_WORDS.get(wanted, 'of another type')}, not {_short(value)}"
+
+
+def _kind(metric: str, figures: Mapping[str, Any]) -> Any:
+    if metric.startswith("class-pull"):
+        return ClassPull
+    return Memorised if metric.startswith("memorised") and "flag" in figures else Figures
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value from JSON is of a type; a whole number is a float too, but true is no number."""
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(kind))
+    if typing.get_origin(kind) is not None:
+        item = typing.get_args(kind)[-1]
+        return isinstance(value, Mapping) and all(_fits(v, item) for v in value.values())
+    if kind is Any:
+        return True
+    if kind in (int, float):
+        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return (text if len(text) <= 40 else f"{text[:40]}...").replace("{", "{{").replace("}", "}}")
