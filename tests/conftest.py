@@ -81,7 +81,14 @@ def hide_what_the_user_added() -> None:
     Registry._installed = lambda self: iter(())  # type: ignore[method-assign]
 
 
+_installed = Registry._installed
 hide_what_the_user_added()
+
+
+@pytest.fixture
+def installed_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the registry see installed packages, for a test that makes one."""
+    monkeypatch.setattr(Registry, "_installed", _installed)
 
 
 @dataclass

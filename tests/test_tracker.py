@@ -54,7 +54,7 @@ class Mine(Tracker):
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_plugins: None) -> None:
     """A package outside this one that registers a tracker by an entry point."""
     folder = tmp_path / "site-packages"
     (folder / "mine-1.0.dist-info").mkdir(parents=True)
@@ -114,7 +114,9 @@ def test_trackers_see_the_grid_of_samples(tmp_path: Path, digits: LongTail) -> N
     worker.run_folder.model.mkdir()
     worker.network = (trainer(parse_methods("ddpm"), digits).net.eval(), None)
     worker.sample(digits)
-    _, image, _ = lines(job.run_folder.path / "mine.jsonl")
+    worker.track("not drawn", tmp_path / "not-there.png")
+    _, image, _, *others = lines(job.run_folder.path / "mine.jsonl")
+    assert others == [{"opened": 4, "method": "ddpm"}, {"closed": True}]
     assert (image["step"], image["dtype"], image["shape"][2]) == (4, "uint8", 3)
     assert image["title"] == "digitslt ddpm seed 0, 120 images, omega 1.5"
 

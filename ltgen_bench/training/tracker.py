@@ -81,8 +81,9 @@ class Trackers:
         self._each(lambda tracker: tracker.log(line.step, figures | {"images_per_s": line.images_per_s}))
 
     def image(self, step: int, title: str, path: Path) -> None:
-        """Show a picture, if it is there."""
-        self._each(lambda tracker: tracker.image(step, title, np.asarray(Image.open(path).convert("RGB"))))
+        """Show a picture; one that could not be drawn is no fault of the trackers."""
+        if path.exists():
+            self._each(lambda tracker: tracker.image(step, title, np.asarray(Image.open(path).convert("RGB"))))
 
     def close(self) -> None:
         self._each(lambda tracker: tracker.close())
