@@ -80,7 +80,7 @@ class Figure:
             text = getattr(self, column)
             if not text and column != "doubts":
                 raise UsageError(f"{column} is empty")
-            if text != text.strip() or re.search(r"[|\n\r]", text):
+            if text != text.strip() or "|" in text or not text.isprintable():
                 raise UsageError(f"{column} has a line break, a | or outer spaces, which no table can show")
         for kind, known in (("role", ROLES), ("metric", METRICS), ("group", SCOPES)):
             if (name := getattr(self, kind)) not in known:
