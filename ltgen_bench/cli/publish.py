@@ -78,7 +78,7 @@ def leaderboard(
     csv: CsvFile = None,
     folder: Boards = BOARDS,
 ) -> None:
-    """Rebuild the leaderboard pages from their records."""
+    """Rebuild the leaderboard pages from their records, and published.md from published.csv."""
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.leaderboard.frame import figures
@@ -86,12 +86,14 @@ def leaderboard(
     records, problems = boards.published(folder)
     if not records:
         print(f"no results in {folder / 'results'}")
+    reported, bad_lines = boards.reported(folder)
+    problems += bad_lines
     outdated = False
-    for page in boards.pages(records, folder):
+    for page in [*boards.pages(records, folder), *reported]:
         current = page.current
         outdated |= not current
         if check:
-            said = "is up to date" if current else "is not what the records give; run ltgen-bench leaderboard"
+            said = "is up to date" if current else f"is not what {page.source} give; run ltgen-bench leaderboard"
             print(f"{page.path} {said}")
         elif not current:
             page.write()

@@ -1,4 +1,4 @@
-"""A leaderboards folder: the published records, and the pages made of them."""
+"""A leaderboards folder: the published records, what papers report, and the pages made of both."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.published import read
+from ltgen_bench.leaderboard.published_page import published_page
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -16,10 +18,11 @@ from ltgen_bench.storage.atomic_files import atomic_write
 
 @dataclass(frozen=True)
 class Page:
-    """The page of a dataset: where it belongs, and what the records give."""
+    """A page: where it belongs, and what is made of its source."""
 
     path: Path
     text: str
+    source: str = "the records"
 
     @property
     def current(self) -> bool:
@@ -34,6 +37,17 @@ class Page:
 def pages(records: Iterable[Record], folder: Path) -> list[Page]:
     """The pages of all records, one per dataset; nothing is written."""
     return [Page(folder / f"{dataset}.md", text) for dataset, text in build(records).items()]
+
+
+def reported(folder: Path) -> tuple[list[Page], list[str]]:
+    """The page of what papers report, and what is wrong with its table; neither when the folder has no such table."""
+    table = folder / "published.csv"
+    if not table.exists():
+        return [], []
+    figures, problems = read(table)
+    return [] if problems else [
+        Page(folder / "published.md", published_page(figures), f"the lines of {table}")
+    ], problems
 
 
 def published(folder: Path) -> tuple[list[Record], list[str]]:
