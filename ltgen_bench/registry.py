@@ -73,7 +73,11 @@ class Registry(Generic[Plugin]):
         entries, name = self.entries(), normal(name)
         if name not in entries:
             raise UsageError(f"{unknown(self.kind, name, entries, where)}. Searched: {self._searched()}")
-        entry = entries[name]
+        return self.import_entry(entries[name])
+
+    def import_entry(self, entry: Entry) -> type[Plugin]:
+        """Raises UsageError for a file that cannot be imported."""
+        name = entry.name
         module_name, _, attribute = entry.module.partition(":")
         try:
             module = importlib.import_module(module_name)
@@ -147,16 +151,6 @@ def datasets() -> Registry[Dataset]:
     return Registry("dataset", ltgen_bench.datasets.__path__)
 
 
-def samplers() -> Registry[object]:
-    """Samplers; a loaded class is a subclass of `ltgen_bench.sampling.sampler.Sampler`."""
-    return Registry("sampler", ltgen_bench.samplers.__path__)
-
-
-def trackers() -> Registry[object]:
-    """Experiment trackers; a loaded class is a subclass of `ltgen_bench.training.tracker.Tracker`."""
-    return Registry("tracker", ltgen_bench.trackers.__path__)
-
-
 def dataset(name: str, where: str = "") -> tuple[type[Dataset], str | None]:
     """The class of a dataset as results call it, and what follows its own name: NAME of `imagefolder-NAME`, or None.
 
@@ -170,3 +164,13 @@ def dataset(name: str, where: str = "") -> tuple[type[Dataset], str | None]:
         more, _, data_name = data_name.partition("-")
         own = f"{own}-{more}"
     return found.load(name, where), None
+
+
+def samplers() -> Registry[object]:
+    """Samplers; a loaded class is a subclass of `ltgen_bench.sampling.sampler.Sampler`."""
+    return Registry("sampler", ltgen_bench.samplers.__path__)
+
+
+def trackers() -> Registry[object]:
+    """Experiment trackers; a loaded class is a subclass of `ltgen_bench.training.tracker.Tracker`."""
+    return Registry("tracker", ltgen_bench.trackers.__path__)
