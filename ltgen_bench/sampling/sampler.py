@@ -68,4 +68,6 @@ def find(name: str) -> Sampler:
 def check(sampling: SamplingSpec) -> None:
     """Raises UsageError for a sampler that is unknown, or that cannot clip and is to."""
     if not find(sampling.sampler).clips and sampling.clip:
-        raise UsageError(f"--set sample.clip=true: sampler {sampling.sampler} does not clip; leave it off")
+        raise UsageError(
+            f"sample.clip is true, and sampler {sampling.sampler} does not clip; use --set sample.clip=false"
+        )
