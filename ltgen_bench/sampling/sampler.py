@@ -69,5 +69,5 @@ def check(sampling: SamplingSpec) -> None:
     """Raises UsageError for a sampler that is unknown, or that cannot clip and is to."""
     if not find(sampling.sampler).clips and sampling.clip:
         raise UsageError(
-            f"sample.clip is true, and sampler {sampling.sampler} does not clip; use --set sample.clip=false"
+            f"sample.clip is on, but sampler {sampling.sampler} does not clip; use --set sample.clip=false"
         )
