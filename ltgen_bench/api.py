@@ -130,8 +130,7 @@ def score(
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    real = RealImages(data.reference, data.groups, data.train, data.test)
-    return Scoring(given, real, network, cache=folder).scores()
+    return Scoring(given, RealImages.of(data), network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
@@ -161,7 +160,7 @@ def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> 
     if launcher == "ray":
         from ltgen_bench.launch.ray_cluster import Cluster
 
-        return Cluster(Resources(gpus, 2 if gpus else 1), os.environ.get("RAY_ADDRESS"))
+        return Cluster(Resources(gpus, 2 if gpus else 1), os.environ.get("RAY_ADDRESS") or None, named="RAY_ADDRESS")
     raise UsageError(f"launcher {launcher!r}: give 'local', 'ray' or a function")
 
 

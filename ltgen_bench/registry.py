@@ -73,7 +73,11 @@ class Registry(Generic[Plugin]):
         entries, name = self.entries(), normal(name)
         if name not in entries:
             raise UsageError(f"{unknown(self.kind, name, entries, where)}. Searched: {self._searched()}")
-        entry = entries[name]
+        return self.import_entry(entries[name])
+
+    def import_entry(self, entry: Entry) -> type[Plugin]:
+        """Raises UsageError for a file that cannot be imported."""
+        name = entry.name
         module_name, _, attribute = entry.module.partition(":")
         try:
             module = importlib.import_module(module_name)

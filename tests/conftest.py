@@ -36,6 +36,7 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.registry import Entry, Registry
 from ltgen_bench.runs.job import DataOptions
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.spec.specs import (
     PROTOCOL,
     DatasetSpec,
@@ -122,7 +123,7 @@ def _record(
     data: Mapping[str, Any] | None = None,
     protocol: int = PROTOCOL,
     features: str = "efflite0@96",
-    score_version: int = 1,
+    score_version: int = SCORE_VERSION,
     flag: str | None = None,
     memorised: str | None = None,  # the group that is
     dirty: bool = False,

@@ -103,7 +103,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             RUN + "--set net.groups=0",
-            "net.groups must divide each of net.channels, 32,64, not 0; leave net.groups out, or use 8",
+            "net.groups must divide each of net.channels, 32,32, not 0; leave net.groups out, or use 8",
         ),
         (RUN + "--set net.channels=32,2", "net.channels must be at least 4, not 32,2"),
         (RUN + "--set net.attention=2", "net.attention must be from -1 to 1, not 2"),
@@ -235,7 +235,7 @@ def test_a_dry_run_says_what_would_become_of_each_run(cli: Cli, make_record: Cal
     scores.write(done.result(jobs[0].eval.eval_id))
     (stopped.path / "checkpoint.pt").touch()
     write_json(failed.failed, {"reason": "loss became nan at step 7"})
-    work = f"{SMOKE.train.steps} steps x {SMOKE.train.batch}, {SMOKE.sample.images} images, features {SMOKE.features}"
+    work = f"{SMOKE.train.steps:,} steps x {SMOKE.train.batch}, {SMOKE.sample.images} images, features {SMOKE.features}"
     with lock.hold(running.lock):
         lines = cli(*command, "--dry-run").out.splitlines()[:5]
         assert [line.partition(": ")[2].partition(" (")[0] for line in lines] == [

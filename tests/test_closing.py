@@ -42,6 +42,13 @@ def test_a_grid_says_what_its_preset_is_good_for_and_what_it_lacks(
     assert then == f"next: {next_.replace('IDS', ' '.join(job.run.run_id for job in jobs))}"
 
 
+def test_settings_that_keep_a_larger_preset_small_are_named(tmp_path: Path) -> None:
+    jobs = plan(Request(["cm"], ["digitslt"], settings=["train.steps=20"]), tmp_path)
+    assert list(closing(jobs))[1].endswith(
+        "--preset mini --seeds 0,1,2 and without --set train.steps, for a comparison"
+    )
+
+
 def test_smaller_presets_are_smaller() -> None:
     assert smaller("paper") == "--preset 60k or mini or smoke"
     assert smaller("mini") == "--preset smoke"

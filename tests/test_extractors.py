@@ -3,6 +3,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +19,11 @@ from torch import Tensor, nn
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
-from ltgen_bench.scoring import extractors as module
-from ltgen_bench.scoring.extractor_networks import DinoV2
-from ltgen_bench.scoring.extractors import Extractor, extractor, features_of, identify, resize
+from ltgen_bench.scoring.extractor import ExtractorFamily
+from ltgen_bench.scoring.extractors import Extractor, extractor, identify, resize
+from ltgen_bench.scoring.extractors.dinov2 import DinoV2, DinoV2Family
+from ltgen_bench.scoring.extractors.inception import InceptionFamily
+from ltgen_bench.scoring.feature_cache import features_of
 from ltgen_bench.storage import array_cache
 
 
@@ -140,7 +145,7 @@ def test_identify_names_what_extractor_loads(efflite: Extractor) -> None:
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "weights.pth"
     other.write_bytes(b"other")
-    with pytest.raises(UsageError, match=r"weights\.pth is not the weights .* SHA-256 is [0-9a-f]{64}, not 5793"):
+    with pytest.raises(UsageError, match=r"weights\.pth has the SHA-256 [0-9a-f]{64}: it is not .* \(SHA-256 5793"):
         extractor("efflite0@32", other)
 
 
@@ -153,12 +158,66 @@ def test_inception_weights_are_looked_for_and_never_fetched(tmp_path: Path, monk
             ask("inception", data_dir=Path("/my/data"))
 
 
-def stand_in_for(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
+def test_missing_weights_are_named_with_their_hash_and_where_they_are_published(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        identify("inception", data_dir=tmp_path)
+    for weights in InceptionFamily.weights:
+        for part in (weights.file, weights.sha256, weights.url):
+            assert part in str(error.value)
+    assert weights.url.endswith(weights.file)
+
+
+CORNERS = '''
+import torch
+
+from ltgen_bench.scoring.extractor import Built, ExtractorFamily
+
+
+class Corners(ExtractorFamily):
+    """The four corners of each channel."""
+
+    name = "corners"
+    multiple = 4
+    examples = ("corners@8",)
+
+    def build(self, weights, path, size, device):
+        return Built(lambda x: (x[:, :, ::size - 1, ::size - 1].flatten(1), x[:, :0, 0, 0]), 12, 4)
+'''
+
+EXTRACT = """
+import numpy as np
+from ltgen_bench.scoring.extractors import extractor, identify
+from ltgen_bench.errors import UsageError
+found = extractor("corners@8")
+assert identify("corners@8") == (found.id, found.sha256)
+assert found(np.full((5, 8, 8, 1), 7, np.uint8))[0].tolist() == [[7.0] * 12] * 5
+for name in ("corners", "corners@6", "corner@8"):
+    try:
+        extractor(name)
+    except UsageError as error:
+        print(error)
+"""
+
+
+def test_an_extractor_in_a_file_outside_the_package_is_found_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "extractors").mkdir()
+    (tmp_path / "extractors" / "corners.py").write_text(CORNERS)
+    environment = os.environ | {"LTGEN_PLUGINS": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-c", EXTRACT], env=environment, capture_output=True, text=True)
+    assert result.stdout.splitlines() == [
+        "corners: write corners@SIZE",
+        "corners@6: the size must be a multiple of 4, such as corners@8",
+        "unknown extractor 'corner@8'. Did you mean 'corners@8'? "
+        "Known: corners@8, dinov2, efflite0@224, efflite0@96, inception",
+    ], result.stderr
+
+
+def stand_in_for(monkeypatch: pytest.MonkeyPatch, family: type[ExtractorFamily], path: Path) -> None:
     """Have the file at `path` taken for the official one of that name."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    known = [dataclasses.replace(w, sha256=sha256) if w.what.endswith(name) else w for w in module._WEIGHTS]
-    assert known != list(module._WEIGHTS)
-    monkeypatch.setattr(module, "_WEIGHTS", known)
+    known = tuple(dataclasses.replace(w, sha256=sha256) if w.file == path.name else w for w in family.weights)
+    assert known != family.weights
+    monkeypatch.setattr(family, "weights", known)
 
 
 class StandIn(nn.Module):
@@ -180,7 +239,7 @@ def test_inception_runs_a_stand_in_of_the_same_format(tmp_path: Path, monkeypatc
     torch.jit.script(net).save(str(path))
     with pytest.raises(UsageError, match="SHA-256"):
         extractor("inception", path)
-    stand_in_for(monkeypatch, "inception-2015-12-05.pt", path)
+    stand_in_for(monkeypatch, InceptionFamily, path)
     monkeypatch.setenv("LTGEN_DATA", str(tmp_path))
     batch = pixels(3, 16, 1)
     given, logits = extractor("inception")(batch)
@@ -213,7 +272,7 @@ def test_inception_from_a_state_dict_is_torch_fidelitys(tmp_path: Path, monkeypa
     net = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
     path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
     torch.save(random_state(net), path)
-    stand_in_for(monkeypatch, path.name, path)
+    stand_in_for(monkeypatch, InceptionFamily, path)
     monkeypatch.setenv("LTGEN_DATA", str(tmp_path))
     batch = pixels(2, 299, 3)
     given, given_logits = dataclasses.replace(extractor("inception"), batch=2)(batch)
@@ -271,7 +330,7 @@ def test_dinov2_is_a_vision_transformer_with_official_names(tmp_path: Path, monk
     torch.save(small_dinov2(16), path)
     with pytest.raises(UsageError, match="SHA-256"):
         extractor("dinov2", path)
-    stand_in_for(monkeypatch, path.name, path)
+    stand_in_for(monkeypatch, DinoV2Family, path)
     given, logits = extractor("dinov2", path)(pixels(3, 224, 3))
     assert (given.shape, logits.shape) == ((3, 128), (3, 0))
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

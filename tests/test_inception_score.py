@@ -5,12 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from ltgen_bench.scoring.metrics.inception_score import SPLITS, _splits, inception_score
+from ltgen_bench.scoring.metrics.inception_score import SPLITS, InceptionScore, _splits, inception_scores
 
 
 def some_logits(n: int, k: int) -> torch.Tensor:
     return torch.randn(n, k, generator=torch.Generator().manual_seed(0)) * 3
+
+
+def ranks(n: int, seed: int = 0) -> NDArray[np.uint64]:
+    return np.random.default_rng(seed).permutation(n).astype(np.uint64)
+
+
+def inception_score(logits: torch.Tensor, labels: NDArray[np.int64], seed: int = 0) -> InceptionScore:
+    return inception_scores(logits, labels, [np.unique(labels).tolist()], ranks(len(labels), seed))[0]
 
 
 def test_certain_and_balanced_is_the_number_of_classes_and_undecided_is_1() -> None:
@@ -41,8 +50,8 @@ def test_images_sorted_by_class_score_like_shuffled_ones() -> None:
     labels = np.repeat(np.arange(10), 30)
     logits = some_logits(300, 10) + 20 * torch.eye(10)[torch.from_numpy(labels)]
     order = np.random.default_rng(0).permutation(300)
-    shuffled = inception_score(logits[torch.from_numpy(order)], labels[order], 3)
-    given = inception_score(logits, labels, 3)
+    (shuffled,) = inception_scores(logits[torch.from_numpy(order)], labels[order], [range(10)], ranks(300)[order])
+    given = inception_score(logits, labels)
     assert (shuffled.value, shuffled.split_std) == pytest.approx((given.value, given.split_std), rel=1e-12)
     assert given.value > 9
     assert given.split_std < 0.5
@@ -52,12 +61,21 @@ def test_images_sorted_by_class_score_like_shuffled_ones() -> None:
 @pytest.mark.parametrize("per_class", [3, 25, 40])
 def test_every_split_has_the_same_share_of_every_class(per_class: int) -> None:
     labels = np.repeat(np.arange(10), per_class)
-    split = _splits(some_logits(len(labels), 10).numpy(), labels, 0)
+    split = _splits(labels, ranks(len(labels)))
     table = np.zeros((10, SPLITS), int)
     np.add.at(table, (labels, split), 1)
     assert set(np.bincount(split)) == {per_class}
     assert table.max() - table.min() <= 1
-    assert (split != _splits(some_logits(len(labels), 10).numpy(), labels, 1)).any()
+    assert (split != _splits(labels, ranks(len(labels), 1))).any()
+
+
+def test_a_changed_image_moves_no_more_than_one_image_from_split_to_split() -> None:
+    labels, drawn = np.repeat(np.arange(4), 100), 2 * ranks(400)
+    split = _splits(labels, drawn)
+    for new in (np.uint64(1), np.uint64(999)):
+        changed = drawn.copy()
+        changed[17] = new
+        assert ((_splits(labels, changed) != split)[np.arange(400) != 17]).sum() < SPLITS
 
 
 def test_too_few_images_and_nan_are_refused() -> None:

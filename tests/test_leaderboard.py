@@ -107,7 +107,7 @@ def test_arrows_say_which_way_is_better(make_record: MakeRecord) -> None:
         {"sample": {"images": 1000}},
         {"protocol": 1},
         {"features": "efflite0@64"},
-        {"score_version": 2},
+        {"score_version": 1},
     ],
 )
 def test_unlike_results_get_tables_of_their_own(make_record: MakeRecord, unlike: dict[str, Any]) -> None:
@@ -262,7 +262,8 @@ def test_every_figure_is_a_row_with_all_that_identifies_it(make_record: MakeReco
         **{"dataset": "digitslt", "method": "cm+cbdm", "name": "cm+cbdm (cm.w_div=1.0)", "seed": 3, "value": 11.0},
         **{"run_id": record.run_id, "config_id": record.run.config_id, "eval_id": record.eval_id, "protocol": PROTOCOL},
         **{"train.steps": 800, "sample.omega": 1.5, "cm.w_div": 1.0, "cm.version": 1, "net.channels": "32,64"},
-        **{"features": "efflite0@96", "reference_sha256": "c3" * 32, "score_version": 1, "groups.majority": "0,1,2"},
+        **{"features": "efflite0@96", "reference_sha256": "c3" * 32, "groups.majority": "0,1,2"},
+        "score_version": SCORE_VERSION,
         **{"n_real": 696, "n_gen": 200, "dataset.imbalance": 20.0, "dataset.split_sha256": "a1" * 32},
     }
     assert {name: fd[name] for name in expected} == expected
@@ -326,6 +327,21 @@ def test_notes_explain_the_marks(sweep: list[Record]) -> None:
         "Safeguards that acted while training: cm/guard in cm.",
     ):
         assert f"\n- {note}\n" in page
+
+
+def test_remarks_of_the_scorer_stand_beside_the_scores(make_record: MakeRecord) -> None:
+    odd = [make_record("cb", 9.0, seed=seed) for seed in range(2)]
+    for record in odd:
+        record.scores["accuracy-efflite0@96"] = {"overall": {"value": 0.1, "ceiling": 0.95, "flag": "labels?"}}  # type: ignore[index]
+    words = "a classifier of real images takes 0.10 of these for what they are labelled"
+    assert words in score_text(odd[0])
+    also = make_record("ddpm", 20.0)
+    also.scores["accuracy-efflite0@96"] = odd[0].scores["accuracy-efflite0@96"]  # type: ignore[index]
+    records = [*odd, also, make_record("cm", 9.0)]
+    (said,) = re.findall(rf"^- (\w+: {words}.*)$", build(records)["digitslt"], re.M)
+    assert said.startswith("cb: ")
+    assert said.endswith(". The same of ddpm.")
+    assert said in table_text(records, {also.run_id})
 
 
 @pytest.mark.parametrize("method", ["ddpm", "cm+cbdm+noise-resampling+resample"])

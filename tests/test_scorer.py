@@ -19,7 +19,9 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring import reference
 from ltgen_bench.scoring.attribution import Scores
-from ltgen_bench.scoring.extractors import Extractor, extractor, features_of
+from ltgen_bench.scoring.extractors import Extractor, extractor
+from ltgen_bench.scoring.feature_cache import features_of
+from ltgen_bench.scoring.metric_table import remarks
 from ltgen_bench.scoring.metrics import memorised
 from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.metrics.precision_recall import neighbours
@@ -349,6 +351,21 @@ def test_the_classifiers_figures_stand_beside_those_of_real_images(
     assert 1 < values(bad, "IS-domain")["overall"] < values(good, "IS-domain")["overall"] < 10
 
 
+def test_labels_in_another_order_get_a_remark(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
+    real, held_out = halves
+    for labels, flag in (
+        (held_out.labels, None),
+        ((held_out.labels + 1) % 10, "labels?"),
+        (np.random.default_rng(0).permutation(held_out.labels), "labels?"),
+    ):
+        scores = score(changed(held_out, labels=labels), real, GROUPS, efflite, cache=cache)
+        found = scores["accuracy-efflite0@32"]
+        assert [figures.get("flag") for figures in found.values()] == [flag, None, None, None]
+        (*sentences,) = remarks(scores)
+        assert len(sentences) == (flag is not None)
+        assert all(f"takes {found['overall']['value']:.2f} of these" in sentence for sentence in sentences)
+
+
 def balanced(images: Images, n: int) -> Images:
     """n of each class, again from the start where there are fewer."""
     return images[np.concatenate([np.resize(np.flatnonzero(images.labels == c), n) for c in range(10)])]
@@ -415,3 +432,56 @@ def test_attribution_finds_the_images_and_classes_that_do_not_fit(halves: tuple[
         assert abs(result.within_group[at].mean()) < 1e-9 * result.within_group[at].max(), name
     assert classes["4"]["within_group"] == pytest.approx(result.within_group[given.labels == 4].mean())
     assert (classes["4"]["n_real"], classes["4"]["n_gen"]) == (85, 85)
+
+
+def repeated(images: Images, times: int) -> Images:
+    return images[np.repeat(np.arange(len(images)), times)]
+
+
+@pytest.mark.parametrize("times", [2, 7])
+def test_repeated_training_images_hide_no_copies(digits: LongTail, efflite: Extractor, times: int) -> None:
+    copies = noise(balanced(digits.train, 20), 3)
+    once, again = (
+        score(copies, digits.reference, digits.groups, efflite, train=train, test=test)["memorised-efflite0@32"]
+        for train, test in (
+            (digits.train, digits.reference),
+            (repeated(digits.train, times), Images(*(np.concatenate(both) for both in zip(
+                *((i.pixels, i.labels) for i in (digits.reference, digits.train)), strict=True
+            )))),
+        )
+    )  # fmt: skip
+    assert once == again
+    assert all(figures["flag"] == "memorised" for figures in again.values())
+
+
+def test_repeated_real_images_shrink_no_balls(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
+    real, held_out = halves
+    once, again = (score(held_out, images, GROUPS, efflite, cache=cache) for images in (real, repeated(real, 6)))
+    for metric in ("precision", "recall", "density", "coverage", "accuracy", "CAS"):
+        for group, figures in once[f"{metric}-efflite0@32"].items():
+            other = again[f"{metric}-efflite0@32"][group]
+            for name in ("value", "se", "ceiling"):
+                assert other[name] == pytest.approx(figures[name], rel=1e-9), (metric, group, name)
+
+
+def test_a_model_that_repeats_itself_has_no_higher_recall_for_it(
+    halves: tuple[Images, Images], efflite: Extractor, cache: Path
+) -> None:
+    real, held_out = halves
+    whole, few = (score(images, real, GROUPS, efflite, cache=cache) for images in (held_out, collapse(held_out, 3)))
+    assert values(few, "recall")["overall"] < 0.1 < 0.9 < values(whole, "recall")["overall"]
+
+
+def test_a_reference_of_a_few_images_over_and_over_has_no_neighbours(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    few = repeated(real[np.unique(real.labels, return_index=True)[1]], 85)
+    scores = score(held_out, few, GROUPS, fake_extractor(), train=few)
+    assert list(scores["recall-fake"]) == ["overall"]  # the groups have three or four images each
+    assert "accuracy-fake" not in scores
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_one_unseen_image_is_enough_to_compare_with(halves: tuple[Images, Images]) -> None:
+    real, held_out = halves
+    scores = score(held_out, real, GROUPS, fake_extractor(), train=real[np.arange(1, len(real))])
+    assert scores["memorised-fake"]["overall"]["n_unseen"] == 1

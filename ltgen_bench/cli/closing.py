@@ -27,7 +27,9 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
     seeds = ",".join(map(str, range(max(BOLD_FROM, len({job.run.seed for job in jobs})))))
     again = "next: the same command with"
     if "smoke" in presets:
-        yield f"{again} --preset mini --seeds {seeds}, for a comparison"
+        own = any(job.run.train.steps != PRESETS[job.run.preset].train.steps for job in jobs)
+        without = " and without --set train.steps" if own else ""
+        yield f"{again} --preset mini --seeds {seeds}{without}, for a comparison"
     elif len({job.run.seed for job in jobs}) < BOLD_FROM:
         yield f"{again} --seeds {seeds}, as a row needs {BOLD_FROM} seeds before it can be called best"
     elif len(methods) == 1:

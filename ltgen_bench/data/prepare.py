@@ -57,7 +57,10 @@ def preparing(target: Path, *, space: int = 0) -> Iterator[Path]:
 def check_space(folder: Path, needed: int) -> None:
     """Raises UsageError when `needed` bytes do not fit on the disk of a folder, which may not exist yet."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError:  # some network file systems do not say
+        return
     if needed > free:
         raise UsageError(
             f"{folder} needs {_size(needed)} of free disk, and has {_size(free)}; make room, or name another folder, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import RealImages, Scoring
+from ltgen_bench.spec.specs import MetricSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
 
@@ -43,12 +44,11 @@ def evaluate(
         raise UsageError(f"the weights of {features.id} have changed since this was planned; plan it again")
     if (metrics := plugin_metrics()) != score_spec.metrics:
         raise UsageError(
-            f"metrics from outside the package (name and version) are {metrics}, planned with {score_spec.metrics}; "
-            "plan it again"
+            f"the metrics from outside the package, {_names(metrics)}, are not those this was planned with, "
+            f"{_names(score_spec.metrics)}; plan it again"
         )
     cache = run_folder.path.parents[2] / "features"
-    real = RealImages(data.reference, data.groups, data.train, data.test)
-    scoring = Scoring(images, real, features, cache=cache, seed=source.seed, progress=progress)
+    scoring = Scoring(images, RealImages.of(data), features, cache=cache, seed=source.seed, progress=progress)
     scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():
         for c, figures in classes.items():
@@ -95,3 +95,7 @@ def score_external(job: ExternalJob, progress: Progress, say: Callable[[str], No
         raise UsageError(f"{held}, is scoring these images; wait for it") from None
     except lock.Lost as lost:
         raise UsageError(f"scoring these images was {lost}; ask again when it is done") from None
+
+
+def _names(metrics: Iterable[MetricSpec]) -> str:
+    return ", ".join(f"{m.name} (version {m.version})" for m in metrics) or "none"

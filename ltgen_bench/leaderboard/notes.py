@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ltgen_bench.leaderboard.statistics import BOLD_FROM, columns, figures_of
 from ltgen_bench.runs.record import Record
-from ltgen_bench.scoring.metric_table import SCOPES
+from ltgen_bench.scoring.metric_table import SCOPES, remarks
 from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -56,11 +56,21 @@ def memorised_notes(rows: Sequence[Row]) -> list[str]:
     return [f"{' '.join(_COPIES)} {', '.join(shares)}."] if shares else []
 
 
+def remark_notes(rows: Sequence[Row]) -> list[str]:
+    """What the scorer remarks on: once in full, with the figures of the first row that it is said of."""
+    said = {row.name: found[0] for row in rows for r in row.records if (found := remarks(r.scores))}
+    if not said:
+        return []
+    first, *others = said
+    the_same = f" The same of {', '.join(others)}." if others else ""
+    return [f"{first}: {said[first]}.{the_same}"]
+
+
 def notes_below(rows: Sequence[Row]) -> list[str]:
     """What the reader of a table of these rows has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
     of = "seeds" if isinstance(records[0].run, RunSpec) else "sets"
-    notes = flag_notes({flag for c in columns() for row in rows for flag in row.flags(c)})
+    notes = flag_notes({flag for c in columns(records[0].eval.metrics) for row in rows for flag in row.flags(c)})
     notes += memorised_notes(rows)
     notes.append(f"mean ± sample standard deviation (n - 1) over {of}.")
     if any(len(row.records) < BOLD_FROM for row in rows):
@@ -69,6 +79,7 @@ def notes_below(rows: Sequence[Row]) -> list[str]:
         notes.append("† made with uncommitted changes to the suite.")
     deviations = {name: text for r in records for name, text in r.deviations.items()}
     notes += [f"`{name}`: {text}." for name, text in sorted(deviations.items())]
+    notes += remark_notes(rows)
     acted = sorted({f"{name} in {row.name}" for row in rows for r in row.records for name in _alarms(r)})
     if acted:
         notes.append(f"Safeguards that acted while training: {', '.join(acted)}.")

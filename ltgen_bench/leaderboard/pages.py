@@ -22,7 +22,7 @@ from ltgen_bench.leaderboard.rows import (
     ordered,
     run_of,
 )
-from ltgen_bench.leaderboard.statistics import columns
+from ltgen_bench.leaderboard.statistics import columns, distance_columns
 from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.leaderboard.versions import outdated, reasons
 from ltgen_bench.runs.record import Record
@@ -112,7 +112,9 @@ def _commands(rows: Sequence[Row], newest: Mapping[str, int]) -> list[str]:
 
 def _table(rows: Sequence[Row], *headers: str) -> str:
     """headers: of the rows' names, and of how many records they are of."""
-    filled = [c for c in columns() if any(c.figures(r) for row in rows for r in row.records)]
+    filled = [
+        c for c in columns(rows[0].records[0].eval.metrics) if any(c.figures(r) for row in rows for r in row.records)
+    ]
     best = {column: best_rows(rows, column) for column in filled}
     body = [
         [_dagger(row), len(row.records), *(f"**{row.cell(c)}**" if row in best[c] else row.cell(c) for c in filled)]
@@ -129,7 +131,7 @@ def _dagger(row: Row) -> str:
 def _deltas(rows: Sequence[Row]) -> str:
     """For every row that is another row plus one method: the differences in Fréchet distance."""
     by_methods = {frozenset(m.name for m in run_of(row.records[0])[0].methods): row for row in rows}
-    distances = columns("FD")
+    distances = distance_columns()
     body = []
     for methods, row in sorted(by_methods.items(), key=lambda item: sorted(item[0])):
         for added in sorted(methods):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.runs.record import Record
-from ltgen_bench.scoring.metric_table import ARROWS, MetricInfo, metric_name, metric_table, shown
+from ltgen_bench.scoring.metric_table import ARROWS, metric_name, metric_table, shown
+from ltgen_bench.spec.specs import MetricSpec
 
 BOLD_FROM = 3
 """Seeds a row needs before it can be marked best."""
@@ -20,17 +21,18 @@ class Column:
 
     metric: str
     group: str
+    brought: MetricSpec | None = None  # by the record, for a metric that need not be installed here
 
     @property
-    def info(self) -> MetricInfo:
-        return metric_table()[self.metric]
+    def info(self) -> MetricSpec:
+        return self.brought or metric_table()[self.metric]
 
     def title(self, record: Record) -> str:
         """`FD-efflite0@96 minority ↓`."""
-        return f"{figure_name(record, self.metric)} {self.group} {ARROWS[self.info.better]}"
+        return f"{figure_name(record, self.info)} {self.group} {ARROWS[self.info.better]}"
 
     def figures(self, record: Record) -> dict[str, Any]:
-        return figures_of(record, self.metric, self.group)
+        return figures_of(record, self.info, self.group)
 
     def flags(self, record: Record) -> set[str]:
         """What the scorer warns of: "n<4d" (biased), "n<d" (too biased to rank), "memorised"."""
@@ -42,17 +44,30 @@ DISTANCE = Column("FD", "overall")
 """What rows are sorted by."""
 
 
-def columns(metric: str | None = None) -> list[Column]:
-    """Those of all metrics, or of one, in the order of tables."""
-    return [Column(n, group) for n, info in shown().items() if metric in (None, n) for group in info.columns]
+def columns(metrics: Iterable[MetricSpec] = (), groups: Sequence[str] | None = None) -> list[Column]:
+    """Those of tables, in their order; of a metric from outside the package where records bring it with them.
+
+    groups: in place of each metric's own.
+    """
+    brought = {spec.name: spec for spec in metrics}
+    return [
+        Column(name, group, brought.get(name))
+        for name, spec in shown(brought.values()).items()
+        for group in groups or spec.columns
+    ]
 
 
-def figures_of(record: Record, metric: str, group: str) -> dict[str, Any]:
+def distance_columns() -> list[Column]:
+    """Those of the Fréchet distance."""
+    return [column for column in columns() if column.metric == DISTANCE.metric]
+
+
+def figures_of(record: Record, metric: str | MetricSpec, group: str) -> dict[str, Any]:
     """What a record knows of a metric and group; empty when it has none."""
     return dict(record.scores.get(figure_name(record, metric), {}).get(group, {}))
 
 
-def figure_name(record: Record, metric: str) -> str:
+def figure_name(record: Record, metric: str | MetricSpec) -> str:
     """What a metric is called in this record."""
     return metric_name(metric, record.eval.features)
 

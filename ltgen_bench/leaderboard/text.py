@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable
 
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
+from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, figure_name
+from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, distance_columns, figure_name
 from ltgen_bench.leaderboard.tables import Table, tables
 from ltgen_bench.runs.record import Record
-from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, shown
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_title, remarks
 from ltgen_bench.spec.specs import RunSpec
 
 PULLING = 3
@@ -27,7 +28,7 @@ def table_text(records: Iterable[Record], of: Collection[str]) -> str:
 def _table(of_page: Table) -> str:
     records = of_page.records
     rows = make_rows(records)
-    distances = columns("FD")
+    distances = distance_columns()
     best = {column: best_rows(rows, column) for column in distances}
     body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in best[c]) for c in distances)] for row in rows]
     of_run = isinstance(records[0].run, RunSpec)
@@ -37,27 +38,31 @@ def _table(of_page: Table) -> str:
     notes = flag_notes({flag for row in rows for c in distances for flag in row.flags(c)})
     if any(best.values()):
         notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
-    return "\n".join([f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows)])
+    return "\n".join(
+        [f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows), *remark_notes(rows)]
+    )
 
 
 def score_text(record: Record) -> str:
     """One record for the terminal, a line per group, narrower than 80 columns."""
     rows = []
     flags: set[str] = set()
-    metrics = {name: info for name, info in shown().items() if any(Column(name, g).figures(record) for g in SCOPES)}
+    known_metrics = [c.metric for c in columns(record.eval.metrics, SCOPES) if c.figures(record)]
+    metrics = [c for c in columns(record.eval.metrics, SCOPES[:1]) if c.metric in known_metrics]
     for group in SCOPES:
-        of_group = [Column(metric, group) for metric in metrics]
+        of_group = [dataclasses.replace(column, group=group) for column in metrics]
         if known := [found for column in of_group if (found := column.figures(record))]:
             rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(column, record) for column in of_group)])
             flags |= {flag for column in of_group for flag in column.flags(record)}
     suffix = f"-{record.eval.features}"  # which is in the line above
-    headers = ["group", "images", *(i.title(record.eval.features).replace(suffix, "") for i in metrics.values())]
+    headers = ["group", "images", *(metric_title(c.info, record.eval.features).replace(suffix, "") for c in metrics)]
     align = ["left", *["right"] * (len(headers) - 1)]
     table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
     heading = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
-    return "\n".join([heading, table, *flag_notes(flags), *memorised_notes([Row(run.label, (record,))])])
+    notes = [*flag_notes(flags), *memorised_notes([Row(run.label, (record,))]), *remarks(record.scores)]
+    return "\n".join([heading, table, *notes])
 
 
 def main_score(records: Collection[Record]) -> str:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltgen_bench.data.images import Images
-from ltgen_bench.scoring.extractors import Extractor, Progress, features_of
+from ltgen_bench.rng import seed_of
+from ltgen_bench.scoring.extractor import Extractor, Progress
+from ltgen_bench.scoring.feature_cache import features_of
 
 Figures = dict[str, float | int | str]
 """What is known of one metric of one group: value, se, n_real, ..."""
@@ -33,7 +35,7 @@ def read(
         got = features_of(images[order], extractor, cache, report)
         before += len(images)
         features, logits = torch.from_numpy(got.features), torch.from_numpy(got.logits)
-        result.append((FeatureSet(features, logits, got.labels, digests), order))
+        result.append((FeatureSet(features, logits, got.labels, digests, keys_of(got.labels, digests)), order))
     return result
 
 
@@ -49,21 +51,44 @@ def canonical(images: Images) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     return order, digests[order]
 
 
+def keys_of(labels: NDArray[np.int64], digests: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """What images in canonical order are drawn by: the hash of the pixels, another one for each copy of an image."""
+    first = np.ones(len(digests), np.bool_)
+    first[1:] = (digests[1:] != digests[:-1]) | (labels[1:] != labels[:-1])
+    at = np.arange(len(digests))
+    copy = at - np.maximum.accumulate(np.where(first, at, 0))
+    return _mixed(digests ^ _mixed(copy.astype(np.uint64)))
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A one-to-one hash of 64 bits: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return values
+
+
 @dataclass(frozen=True)
 class FeatureSet:
-    """Images in canonical order: features (n, d), logits (n, k), labels (n,), hashes of their pixels (n,)."""
+    """Images in canonical order: features (n, d), logits (n, k), labels (n,), hashes of their pixels (n,).
+
+    keys (n,): what they are drawn by. Whether an image is drawn depends on its own content, and else only on how many
+    come before it: a set with one image changed gives the same draw but for one image (bottom-k sampling, Cohen and
+    Kaplan 2007). Drawn by place, a changed pixel would deal all anew, and move figures by their standard error.
+    """
 
     features: Tensor
     logits: Tensor
     labels: NDArray[np.int64]
     digests: NDArray[np.uint64]
+    keys: NDArray[np.uint64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_] | slice) -> FeatureSet:
         index = chosen if isinstance(chosen, slice) else torch.from_numpy(chosen)
-        return FeatureSet(self.features[index], self.logits[index], self.labels[chosen], self.digests[chosen])
+        features, logits = self.features[index], self.logits[index]
+        return FeatureSet(features, logits, self.labels[chosen], self.digests[chosen], self.keys[chosen])
 
     @property
     def classes(self) -> NDArray[np.int64]:
@@ -78,11 +103,26 @@ class FeatureSet:
 
     def drawn(self, n: int, seed: int, skip: int = 0) -> FeatureSet:
         """At most n images of each class, drawn by the seed, without the first `skip` of the draw."""
-        order = np.random.default_rng(seed).permutation(len(self))
-        order = order[np.argsort(self.labels[order], kind="stable")]
+        order = np.lexsort((self.ranks("draw", seed), self.labels))
         labels = self.labels[order]
         place = np.arange(len(order)) - np.searchsorted(labels, labels)  # within the class
         return self[np.sort(order[(skip <= place) & (place < skip + n)])]
+
+    def ranks(self, *draw: int | str) -> NDArray[np.uint64]:
+        """Random numbers (n,), another series for each name of a draw; the images of the smallest ones are drawn."""
+        return _mixed(self.keys ^ np.uint64(seed_of(*draw)))
+
+    def subsets(self, count: int, size: int, seed: int) -> Tensor:
+        """Members of random subsets, as columns of 0 and 1: float64 (n, count)."""
+        members = torch.zeros(len(self), count, dtype=torch.float64)
+        for i in range(count):
+            members[np.argpartition(self.ranks("subset", seed, i), size - 1)[:size], i] = 1
+        return members
+
+    def distinct(self) -> FeatureSet:
+        """One of each image, pixel for pixel."""
+        first = np.unique(self.digests, return_index=True)[1]
+        return self if len(first) == len(self) else self[np.sort(first)]  # as a rule there is nothing to copy
 
     def balanced(self, seed: int) -> FeatureSet:
         """Cut to the size of the smallest class."""
@@ -109,14 +149,21 @@ class Comparison:
         n = min(len(self.real), len(self.generated), cap) // len(self.real.classes)
         return Comparison(self.real.drawn(n, self.seed), self.generated.drawn(n, self.seed), self.seed)
 
+    def paired_distinct(self, cap: int) -> Comparison:
+        """The same with no real image twice; a class that repeats its images has fewer real ones than generated."""
+        real = self.real.distinct()
+        n = min(_largest(real), min(len(self.generated), cap) // len(self.real.classes))
+        return Comparison(real.drawn(n, self.seed), self.generated.drawn(n, self.seed), self.seed)
+
     def capped(self, cap: int) -> Comparison:
         """At most `cap` images of every class in each set."""
         return Comparison(self.real.drawn(cap, self.seed), self.generated.drawn(cap, self.seed), self.seed)
 
     def halves(self, cap: int) -> Comparison:
-        """Two disjoint parts of the real images, as large as `paired(cap)` if there are so many."""
-        n = min(len(self.real) // 2, len(self.generated), cap) // len(self.real.classes)
-        return Comparison(self.real.drawn(n, self.seed), self.real.drawn(n, self.seed, skip=n), self.seed)
+        """Two parts of the distinct real images, as large as `paired_distinct(cap)` if there are so many."""
+        real = self.real.distinct()
+        n = min(_largest(real) // 2, min(len(self.generated), cap) // len(self.real.classes))
+        return Comparison(real.drawn(n, self.seed), real.drawn(n, self.seed, skip=n), self.seed)
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:
@@ -125,3 +172,8 @@ class Comparison:
     @property
     def counts(self) -> Figures:
         return {"n_real": len(self.real), "n_gen": len(self.generated)}
+
+
+def _largest(images: FeatureSet) -> int:
+    """Images of the largest class."""
+    return int(np.unique(images.labels, return_counts=True)[1].max())

@@ -20,7 +20,7 @@ class Metric:
     name: in records, followed by the features' id. better: which way, None where neither is. decimals: in tables.
     columns: groups ("overall", "majority", ...) that the tables have a column for. of_features: whether it depends on
     the features. version: to be raised whenever a figure changes; name and version of a metric from outside the package
-    are part of what identifies a score.
+    are part of what identifies a score, and its record says how to show it.
     """
 
     name: ClassVar[str]

@@ -2,106 +2,123 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ltgen_bench.scoring.metrics
 from ltgen_bench.errors import UsageError
 from ltgen_bench.registry import Entry, Registry
 from ltgen_bench.scoring.metric import Metric
+from ltgen_bench.spec.serialise import canonical
+from ltgen_bench.spec.specs import MetricSpec
 
 SCOPES = ("overall", "majority", "medium", "minority")
 """What tables may have columns and lines for."""
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 
+REMARKS = {
+    "labels?": "a classifier of real images takes {value:.2f} of these for what they are labelled, no more than by "
+    "guessing, and {ceiling:.2f} of real ones: the labels count the classes in another order than the dataset, or the "
+    "images do not show their classes",
+}
+"""What to say beside the scores where a figure of all classes has this flag."""
+
 _FIRST = ("FD", "IS", "recall", "precision")  # in tables, before all others
 
 
-@dataclass(frozen=True)
-class MetricInfo:
-    """The attributes of a `Metric`, and whether it comes with the package."""
-
-    name: str
-    better: Literal["lower", "higher"] | None
-    decimals: int
-    columns: tuple[str, ...]
-    of_features: bool
-    version: int
-    built_in: bool
-
-    def title(self, features: str) -> str:
-        """For a heading: `FID ↓`, `recall-efflite0@96 ↑`."""
-        return f"{metric_name(self.name, features)} {ARROWS[self.better]}".rstrip()
-
-
 @functools.cache
-def metric_table() -> dict[str, MetricInfo]:
+def metric_table() -> dict[str, MetricSpec]:
     """All metrics by name, in the order of tables. Raises UsageError when two have the same name."""
-    found = {name: _info(entry) for name, entry in metrics().entries().items()}
+    found = {name: _spec(entry) for name, entry in _entries().items()}
     first = [name for name in _FIRST if name in found]
     return {name: found[name] for name in (*first, *sorted(found.keys() - set(first)))}
 
 
-def shown() -> dict[str, MetricInfo]:
-    """Those that tables have columns for."""
-    return {name: info for name, info in metric_table().items() if info.columns}
+def shown(metrics: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
+    """Those that tables have columns for: of the built-in ones, and of `metrics`, which a record brings with it."""
+    built_in = (spec for name, spec in metric_table().items() if _built_in(name))
+    return {spec.name: spec for spec in (*built_in, *metrics) if spec.columns}
 
 
-def metric_name(metric: str, features: str) -> str:
+def metric_name(metric: str | MetricSpec, features: str) -> str:
     """What a metric is called in records and tables: `FD-efflite0@96`.
 
     In Inception's features it is the figure of the literature, with its name: `FID`, `IS`, `recall`.
     """
-    info = metric_table().get(metric)
-    if info and not info.of_features:
-        return metric
+    spec = metric_table().get(metric) if isinstance(metric, str) else metric
+    name = metric if isinstance(metric, str) else metric.name
+    if spec and not spec.of_features:
+        return name
     if features == "inception":
-        return "FID" if metric == "FD" else metric
-    return f"{metric}-{features}"
+        return "FID" if name == "FD" else name
+    return f"{name}-{features}"
 
 
-def plugin_metrics() -> dict[str, int]:
-    """Name and version of each metric from outside the package, all of which are in use.
+def metric_title(metric: str | MetricSpec, features: str) -> str:
+    """For a heading: `FID ↓`, `recall-efflite0@96 ↑`."""
+    spec = metric_table().get(metric) if isinstance(metric, str) else metric
+    return f"{metric_name(metric, features)} {ARROWS[spec.better if spec else None]}".rstrip()
+
+
+def remarks(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """What the figures of a record ask to be said beside them, in sentences without a full stop."""
+    overall = (groups.get("overall", {}) for _, groups in sorted(scores.items()))
+    return [REMARKS[flag].format(**found) for found in overall if (flag := str(found.get("flag"))) in REMARKS]
+
+
+def plugin_metrics() -> tuple[MetricSpec, ...]:
+    """The metrics from outside the package, all of which are in use, by name.
 
     Raises UsageError for one that cannot be imported or whose attributes make no sense.
     """
-    return {name: _checked(name).version for name, info in metric_table().items() if not info.built_in}
+    return tuple(_checked(name) for name in sorted(metric_table()) if not _built_in(name))
 
 
 def load_metric(name: str) -> Metric:
-    """Raises UsageError for an unknown name or a file that cannot be imported."""
-    return metrics().load(name)()
+    """A metric of the table. Raises UsageError for a file that cannot be imported."""
+    return _REGISTRY.import_entry(_entries()[name])()
 
 
-def metrics() -> Registry[Metric]:
-    return Registry("metric", ltgen_bench.scoring.metrics.__path__, ltgen_bench.scoring.metrics.__name__)
+_REGISTRY: Registry[Metric] = Registry(
+    "metric", ltgen_bench.scoring.metrics.__path__, ltgen_bench.scoring.metrics.__name__
+)
 
 
-def _info(entry: Entry) -> MetricInfo:
-    values: dict[str, Any] = dict(entry.constants)
+@functools.cache
+def _entries() -> dict[str, Entry]:
+    return _REGISTRY.entries()
+
+
+def _built_in(name: str) -> bool:
+    return Path(_entries()[name].origin).parent == ltgen_bench.scoring.metrics.BUILT_IN
+
+
+def _spec(entry: Entry) -> MetricSpec:
+    values: Mapping[str, Any] = entry.constants
     if ":" in entry.module:  # of an installed package: its file is not known before it is imported
-        kind = metrics().load(entry.name)
-        values = {name: getattr(kind, name) for name in MetricInfo.__dataclass_fields__ if hasattr(kind, name)}
-    defaults = {name: values.get(name, getattr(Metric, name)) for name in _DEFAULTS}
-    built_in = Path(entry.origin).parent == ltgen_bench.scoring.metrics.BUILT_IN
-    return MetricInfo(entry.name, **defaults, built_in=built_in)
+        with contextlib.suppress(UsageError):  # for who plans with it, not for who reads a table
+            kind = _REGISTRY.import_entry(entry)
+            values = {name: getattr(kind, name) for name in _SHOWN if hasattr(kind, name)}
+    return MetricSpec(entry.name, **{name: values.get(name, getattr(Metric, name)) for name in _SHOWN})
 
 
-_DEFAULTS = ("better", "decimals", "columns", "of_features", "version")
+_SHOWN = ("version", "better", "decimals", "columns", "of_features")
 
 
-def _checked(name: str) -> type[Metric]:
-    kind, where = metrics().load(name), f"metric {name!r} ({metrics().entries()[name].origin})"
-    if not issubclass(kind, Metric):
+def _checked(name: str) -> MetricSpec:
+    where = f"metric {name!r} ({_entries()[name].origin})"
+    if not issubclass(_REGISTRY.import_entry(_entries()[name]), Metric):
         raise UsageError(f"{where} is no subclass of ltgen_bench.scoring.metric.Metric")
-    if kind.better not in ARROWS:
-        raise UsageError(f'{where}: better must be "lower", "higher" or None, not {kind.better!r}')
-    if unknown := [scope for scope in kind.columns if scope not in SCOPES]:
+    try:
+        spec = canonical(metric_table()[name])
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    if unknown := [scope for scope in spec.columns if scope not in SCOPES]:
         raise UsageError(f"{where}: columns may be {', '.join(SCOPES)}, not {unknown[0]!r}")
-    for attribute in ("decimals", "version"):
-        if not isinstance(value := getattr(kind, attribute), int) or value < 0:
-            raise UsageError(f"{where}: {attribute} must be a whole number, not {value!r}")
-    return kind
+    if spec.decimals < 0:
+        raise UsageError(f"{where}: decimals must be 0 or more, not {spec.decimals}")
+    return spec

@@ -35,11 +35,11 @@ class Ceiling:
 class ScopeStatistics:
     """Of the real images of one scope.
 
-    radii: of the drawn images, (len(KS), n). kernel: of the pooled images. moments: of all, where they are of use.
-    ceiling: None where half the images are too few.
+    radii: of the drawn images, (len(KS), n), None where these are too few. kernel: of the pooled images. moments: of
+    all, where they are of use. ceiling: None where half the images are too few.
     """
 
-    radii: Tensor
+    radii: Tensor | None
     kernel: Within
     moments: Moments | None
     ceiling: Ceiling | None
@@ -55,7 +55,7 @@ class ReferenceStatistics:
     scopes: dict[str, ScopeStatistics]
     classes: dict[int, Within]
 
-    VERSION: ClassVar[int] = 2  # of what is kept
+    VERSION: ClassVar[int] = 3  # of what is kept
 
     @classmethod
     def of(cls, scopes: Scopes) -> ReferenceStatistics:
@@ -68,7 +68,7 @@ class ReferenceStatistics:
             classifier=fit_classifier(halves[0]) if halves else None,
             scopes={
                 name: ScopeStatistics(
-                    radii=radii(scopes.drawn.of(ids).real.features),
+                    radii=_radii(scopes.drawn.of(ids).real),
                     kernel=_kernel(scopes.pooled.of(ids)),
                     moments=moments.get(name),
                     ceiling=_ceiling(scopes.real_halves.of(ids)),
@@ -86,13 +86,16 @@ def fit_classifier(images: FeatureSet) -> Classifier:
 
 
 def _kernel(pooled: Comparison) -> Within:
-    chosen = usual_subsets(pooled)
-    members = chosen.of(*map(len, pooled.features))[0] if chosen else None
-    return within(pooled.real.features, members)
+    members = usual_subsets(pooled)
+    return within(pooled.real.features, members[0] if members else None)
+
+
+def _radii(real: FeatureSet) -> Tensor | None:
+    return radii(real.features) if len(real) > max(KS) else None
 
 
 def _ceiling(half: Comparison) -> Ceiling | None:
-    if len(half.real) <= KS[0]:
+    if min(map(len, half.features)) <= KS[0]:
         return None
     (found,) = neighbours(*half.features, KS[:1])
     return Ceiling(found.precision.value, found.recall.value, found.density.value, found.coverage.value, len(half.real))

@@ -18,7 +18,8 @@ class Scopes:
     """Real and generated images, all of them ("overall") and those of each group of classes.
 
     classes: ids by scope; parts: the images of each scope. drawn, pooled: equally many real and generated images of
-    each class, for nearest neighbours and for KID; a scope has its share of the images that were drawn for the whole.
+    each class, for nearest neighbours (no real image twice) and for KID; a scope has its share of the images that were
+    drawn for the whole.
     """
 
     def __init__(self, whole: Comparison, groups: Groups) -> None:
@@ -26,7 +27,7 @@ class Scopes:
         self.classes = {"overall": sorted(c for _, ids in groups for c in ids)}
         self.classes |= {name: sorted(ids) for name, ids in groups}
         self.parts = {name: whole.of(ids) for name, ids in self.classes.items()}
-        self.drawn, self.pooled = whole.paired(NEIGHBOURS_CAP), whole.paired(KID_CAP)
+        self.drawn, self.pooled = whole.paired_distinct(NEIGHBOURS_CAP), whole.paired(KID_CAP)
 
     @property
     def ids(self) -> list[int]:
@@ -51,9 +52,11 @@ class Scopes:
 
 
 def classifier_halves(real: FeatureSet, seed: int) -> tuple[FeatureSet, FeatureSet] | None:
-    """Real images to fit a classifier to, and as many to test it on; None where they are too few."""
-    n = min(len(real) // 2, NEIGHBOURS_CAP) // len(real.classes)
-    return (real.drawn(n, seed), real.drawn(n, seed, skip=n)) if n > 1 else None
+    """Real images to fit a classifier to, and as many others to test it on; None where they are too few."""
+    distinct = real.distinct()
+    counts = np.unique(distinct.labels, return_counts=True)[1]
+    n = min(int(counts.min()) // 2, NEIGHBOURS_CAP // len(counts)) if len(counts) == len(real.classes) else 0
+    return (distinct.drawn(n, seed), distinct.drawn(n, seed, skip=n)) if n > 1 else None
 
 
 def positions(labels: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
+from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring.attribution import Attribution, Scores, attribute
 from ltgen_bench.scoring.checks import check
-from ltgen_bench.scoring.extractors import Extractor, Progress
+from ltgen_bench.scoring.extractor import Extractor, Progress
 from ltgen_bench.scoring.feature_sets import Comparison, Figures, read
 from ltgen_bench.scoring.labels import LabelFigures
 from ltgen_bench.scoring.metric_table import load_metric, metric_name, metric_table
@@ -29,7 +30,7 @@ from ltgen_bench.scoring.reference import ReferenceStatistics
 from ltgen_bench.scoring.scopes import Scopes
 from ltgen_bench.storage.array_cache import key
 
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 """Raised whenever a figure changes for the same images; figures of different versions are never compared."""
 
 T = TypeVar("T")
@@ -40,14 +41,18 @@ class RealImages:
     """What generated images are compared with.
 
     reference: real images of every class, for all figures; where classes are unequal they are cut to the smallest one.
-    train: the training images, for the share of memorised images; test: real images outside it, the share to compare
-    with (without them, the reference's images that are not in `train`).
+    train: the training images, for the share of memorised images; test: real images to compare this share with
+    (without them, the reference's), as far as they are not in `train`.
     """
 
     reference: Images
     groups: Groups
     train: Images | None = None
     test: Images | None = None
+
+    @classmethod
+    def of(cls, data: LongTail) -> RealImages:
+        return cls(data.reference, data.groups, data.train, data.test)
 
 
 class Scoring:
@@ -75,10 +80,12 @@ class Scoring:
         given = [images for images in (real.reference, generated, real.train, real.test) if images is not None]
         sets = iter(read(given, extractor, cache, progress))
         (reference, _), (fake, self.order) = next(sets), next(sets)
-        self.train, test = (None if images is None else next(sets)[0] for images in (real.train, real.test))
+        # Each image once: see `metrics.memorised`.
+        self.train, test = (None if i is None else next(sets)[0].distinct() for i in (real.train, real.test))
         self.scopes = Scopes(Comparison(reference.balanced(seed), fake, seed), real.groups)
         if self.train is not None:
-            self.unseen = test or reference[~np.isin(reference.digests, self.train.digests)]
+            unseen = test or reference.distinct()
+            self.unseen = unseen[~np.isin(unseen.digests, self.train.digests)]
         self._shared: dict[Callable[[Scoring], Any], Any] = {}
 
     def scores(self) -> Scores:
@@ -91,7 +98,7 @@ class Scoring:
         scores: Scores = {}
         for name in metric_table():
             if found := load_metric(name).figures(self):
-                scores[metric_name(name, self.extractor.id)] = _checked(name, found)
+                scores[metric_name(name, self.extractor.id)] = checked(name, found)
         return scores
 
     def attribution(self) -> Attribution:
@@ -151,7 +158,7 @@ def _mean(classes: list[Figures]) -> Figures:
     return figures
 
 
-def _checked(metric: str, groups: Mapping[str, Figures]) -> dict[str, Figures]:
+def checked(metric: str, groups: Mapping[str, Figures]) -> dict[str, Figures]:
     """Plain numbers and texts, as a record may hold them. Raises UsageError for anything else."""
     result: dict[str, Figures] = {}
     for group, figures in groups.items():

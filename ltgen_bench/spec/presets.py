@@ -23,14 +23,15 @@ class Preset:
     sample: SamplingSpec = field(default_factory=SamplingSpec)
 
 
+# smoke and mini were chosen by measurement: ci/bench/README.md, "Small presets".
 PRESETS = {
     "smoke": Preset(
         "a first look, minutes on two CPU cores; shows that everything works, not which method does",
         features="efflite0@96",
         max_size=16,
-        net=NetSpec(channels=(32, 64), layers=1),
-        train=TrainSpec(steps=500, batch=32, lr=1e-3, warmup=50, ema=0.99, precision="fp32"),
-        sample=SamplingSpec(images=500, steps=20),
+        net=NetSpec(channels=(32, 32), layers=1),
+        train=TrainSpec(steps=1_000, batch=32, lr=2e-3, warmup=50, ema=0.99, precision="fp32"),
+        sample=SamplingSpec(images=500, steps=20, clip=True),
     ),
     "mini": Preset(
         "a small comparison, tens of minutes on two CPU cores; images of at most 16 pixels",
@@ -38,7 +39,7 @@ PRESETS = {
         max_size=16,
         net=NetSpec(channels=(32, 64), layers=1),
         train=TrainSpec(steps=3_000, batch=64, lr=1e-3, warmup=200, ema=0.995, precision="fp32"),
-        sample=SamplingSpec(images=2_000),
+        sample=SamplingSpec(images=2_000, clip=True),
     ),
     "60k": Preset(
         "the papers' network for 60k steps x 64 and 10k images: a GPU for some hours",

@@ -174,6 +174,18 @@ class ExternalSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class MetricSpec:
+    """A metric: its version, and how tables show it (see `scoring.metric.Metric`)."""
+
+    name: str
+    version: int
+    better: Literal["lower", "higher"] | None = field(metadata=NOT_HASHED)
+    decimals: int = field(metadata=NOT_HASHED)
+    columns: tuple[str, ...] = field(metadata=NOT_HASHED)
+    of_features: bool = field(metadata=NOT_HASHED)
+
+
+@dataclasses.dataclass(frozen=True)
 class ScoreSpec:
     """How images are scored. Together with their identity this identifies a score."""
 
@@ -182,8 +194,8 @@ class ScoreSpec:
     reference_sha256: str  # of the real images
     groups: Mapping[str, list[int]]
     score_version: int
-    # Name and version of each metric from outside the package; in the hash where there are any.
-    metrics: Mapping[str, int] = field(default_factory=dict, kw_only=True, metadata=before({}))
+    # Those from outside the package, by name.
+    metrics: tuple[MetricSpec, ...] = field(default=(), kw_only=True, metadata=before(()))
 
     @functools.cached_property
     def eval_id(self) -> str:

@@ -111,22 +111,25 @@ def parse_methods(text: str, settings: Mapping[str, Mapping[str, str]] | None = 
 
     A method without hooks (`ddpm`) adds nothing to others: `ddpm+cm` is `cm`.
     """
-    known = registry.methods()
     methods = []
     for name in text.split("+"):
-        kind = known.load(name.strip(), f"--method {text}")
-        if not issubclass(kind, Method):
-            raise UsageError(f"method {name!r} is not a subclass of ltgen_bench.training.method.Method")
+        kind = _load(name.strip(), f"--method {text}")
         methods.append(override(kind(), (settings or {}).get(name.strip(), {}), name.strip()))
     return Stack([m for m in methods if not overrides_nothing(m)] or methods[:1])
+
+
+def _load(name: str, where: str = "") -> type[Method]:
+    kind = registry.methods().load(name, where)
+    if not issubclass(kind, Method):
+        raise UsageError(f"method {name!r} is not a subclass of ltgen_bench.Method")
+    return kind
 
 
 def build_stack(specs: Iterable[MethodSpec]) -> Stack:
     """The methods of a spec. Raises UsageError when a method's version is not the installed one."""
     methods = []
     for spec in specs:
-        kind = registry.methods().load(spec.name)
-        assert issubclass(kind, Method)
+        kind = _load(spec.name)
         if kind.version != spec.version:
             raise UsageError(f"this run is of {spec.name} version {spec.version}; installed is version {kind.version}")
         methods.append(kind(**spec.params))

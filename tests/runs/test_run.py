@@ -40,7 +40,10 @@ def test_the_command_says_what_it_does_and_where_it_lies(finished: Finished) -> 
     page, preset, then = out.splitlines()[-3:]
     assert page == f"leaderboard: {finished.runs}/digitslt.md"
     assert preset.startswith("preset smoke: a first look")
-    assert then == "next: the same command with --preset mini --seeds 0,1,2, for a comparison"
+    assert (
+        then
+        == "next: the same command with --preset mini --seeds 0,1,2 and without --set train.steps, for a comparison"
+    )
     assert "\x1b" not in out  # piped output is plain
 
 

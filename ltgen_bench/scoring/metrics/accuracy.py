@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 class Accuracy(Metric):
     """Share of generated images that a classifier of real ones takes for what they should be.
 
-    ceiling: the same share of real images that the classifier has not seen.
+    ceiling: the same share of real images that the classifier has not seen. flag, of all classes together: at chance
+    under a high ceiling ("labels?"). A minority alone may honestly be there.
     """
 
     name = "accuracy"
@@ -30,4 +32,13 @@ class Accuracy(Metric):
             value, se = found.on_generated.share(classes)
             ceiling = found.real_on_real.share(classes)[0]
             result[name] = {"value": value, "se": se, "ceiling": ceiling, **scoring.scopes.parts[name].counts}
+            if name == "overall" and _at_chance(value, ceiling, len(classes), len(found.on_generated.labels)):
+                result[name]["flag"] = "labels?"
         return result
+
+
+def _at_chance(value: float, ceiling: float, classes: int, images: int) -> bool:
+    """Within three standard errors of guessing, where the ceiling is above it by six, and by a fifth at least."""
+    chance = 1 / classes
+    se = math.sqrt(chance * (1 - chance) / images)
+    return value - chance <= 3 * se and ceiling - chance > max(0.2, 6 * se)

@@ -87,8 +87,8 @@ def principal_axes(features: Tensor, k: int, moments: Moments | None = None) -> 
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One set of features: its moments as far as the distance needs them, as covariance (d, d) or as samples (n, d)."""
+class _Gaussian:
+    """What the distance needs of a set of features: mean and covariance, the latter as (d, d) or as samples (n, d)."""
 
     n: int
     mean: Tensor
@@ -97,7 +97,7 @@ class _Side:
     samples: Tensor | None  # centred and divided by sqrt(n - 1)
 
     @classmethod
-    def of(cls, features: Tensor, moments: Moments | None) -> _Side:
+    def of(cls, features: Tensor, moments: Moments | None) -> _Gaussian:
         n, d = features.shape
         if n < d:  # the centred samples are a root of the covariance, and smaller
             mean = mean_of(features)
@@ -134,14 +134,14 @@ def _root(covariance: Tensor) -> Tensor:
 class Pair:
     """Two sets of features to compare, and what the figures below share: the roots of the covariances, K = R Q^T."""
 
-    real: _Side
-    generated: _Side
+    real: _Gaussian
+    generated: _Gaussian
 
     @classmethod
     def of(cls, real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None) -> Pair:
         check_features(real, generated)
         of_real, of_generated = moments or (None, None)
-        return cls(_Side.of(real, of_real), _Side.of(generated, of_generated))
+        return cls(_Gaussian.of(real, of_real), _Gaussian.of(generated, of_generated))
 
     @property
     def product(self) -> Tensor:
@@ -168,12 +168,11 @@ class Pair:
         return singular, factor * singular[kept] ** power
 
     def frechet(self, generated: Tensor) -> Frechet:
-        """See `frechet`; generated: the features that the pair was made of."""
+        """See `frechet`; generated: the features that the pair was made of, or as many as the standard error needs."""
         singular, _ = self.transport
         value, floor = self.distance(singular), self.floor(singular)
-        # Evenly spaced, so that images sorted by class are all represented.
-        spread = float(self._influence(generated[:: math.ceil(len(generated) / _SPREAD)]).std())
-        return Frechet(max(0.0, value), floor, value - floor, spread / math.sqrt(len(generated)))
+        spread = float(self._influence(generated).std())
+        return Frechet(max(0.0, value), floor, value - floor, spread / math.sqrt(self.generated.n))
 
     def influence(self, generated: Tensor) -> Tensor:
         """See `influence`; generated: the features that the pair was made of."""
@@ -255,7 +254,8 @@ def distance(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] |
 
 def frechet(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> Frechet:
     """`distance` with its noise floor, debiased value and standard error. Arguments and errors as there."""
-    return Pair.of(real, generated, moments).frechet(generated)
+    # Evenly spaced, so that images sorted by class are all represented.
+    return Pair.of(real, generated, moments).frechet(generated[:: math.ceil(len(generated) / _SPREAD)])
 
 
 def influence(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> Tensor:
@@ -279,7 +279,7 @@ class FrechetDistance(Metric):
 
     def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
         return {
-            name: _figures(scoring.pairs[name].frechet(part.generated.features), part)
+            name: _figures(scoring.pairs[name].frechet(_some(part)), part)
             for name, part in scoring.scopes.parts.items()
         }
 
@@ -310,9 +310,17 @@ def _of_classes(scoring: Scoring) -> dict[str, Figures]:
     axes, found = scoring.reference.axes, {}
     for c in scoring.scopes.ids:
         part = scoring.scopes.whole.of([c])
-        real, generated = (features.double() @ axes for features in part.features)
-        found[str(c)] = _figures(frechet(real, generated), part, axes.shape[1])
+        real, generated, some = (features.double() @ axes for features in (*part.features, _some(part)))
+        found[str(c)] = _figures(Pair.of(real, generated, None).frechet(some), part, axes.shape[1])
     return found
+
+
+def _some(part: Comparison) -> Tensor:
+    """Features of generated images of every class, as many as a standard error needs."""
+    images = part.generated
+    if len(images) <= _SPREAD:
+        return images.features
+    return images.drawn(math.ceil(_SPREAD / len(images.classes)), part.seed).features
 
 
 def _figures(result: Frechet, part: Comparison, d: int | None = None) -> Figures:

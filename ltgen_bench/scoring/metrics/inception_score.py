@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SPLITS = 10
 _ROWS = 256  # in float64, small enough for the cache
-_KEYS = 4  # logits that tell images of a label apart
 
 
 @dataclass(frozen=True)
@@ -33,24 +32,21 @@ class InceptionScore:
     se: float
 
 
-def inception_score(logits: Tensor, labels: NDArray[np.int64], seed: int) -> InceptionScore:
-    """Score of logits (n, classes of the classifier) of images with labels (n,), in float64.
-
-    Splits are drawn so that each holds the same share of every label: with the usual contiguous splits, images sorted
-    by class turn a perfect 100 into 10. Raises ValueError for fewer than 10 images, NaN or infinity.
-    """
-    return inception_scores(logits, labels, [np.unique(labels)], seed)[0]
-
-
 def inception_scores(
-    logits: Tensor, labels: NDArray[np.int64], scopes: Iterable[Collection[int]], seed: int
+    logits: Tensor, labels: NDArray[np.int64], scopes: Iterable[Collection[int]], ranks: NDArray[np.uint64]
 ) -> list[InceptionScore]:
-    """`inception_score` of the images of some labels, for each of several scopes, from one pass over the logits."""
+    """Scores of the images of some labels, for each of several scopes, from one pass over the logits, in float64.
+
+    logits: (n, classes of the classifier) of images with labels (n,); ranks (n,): random numbers that belong to the
+    images, by which they are divided into splits. Each split holds the same share of every label: with the usual
+    contiguous splits, images sorted by class turn a perfect 100 into 10. Raises ValueError for fewer than 10 images,
+    NaN or infinity.
+    """
     if len(labels) != len(logits):
         raise ValueError(f"{len(logits)} logits with {len(labels)} labels; as many are needed")
     if not torch.isfinite(logits).all():
         raise ValueError("logits hold NaN or infinity")
-    parts = [_Part.of(logits, labels, scope, seed) for scope in scopes]
+    parts = [_Part.of(logits, labels, scope, ranks) for scope in scopes]
     for rows in [slice(at, at + _ROWS) for at in range(0, len(logits), _ROWS)]:
         log_p = logits[rows].double().log_softmax(1)
         p = log_p.exp()
@@ -69,12 +65,12 @@ class _Part:
     marginal: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, labels: NDArray[np.int64], scope: Collection[int], seed: int) -> _Part:
+    def of(cls, logits: Tensor, labels: NDArray[np.int64], scope: Collection[int], ranks: NDArray[np.uint64]) -> _Part:
         inside = np.flatnonzero(np.isin(labels, list(scope)))
         if len(inside) < SPLITS:
             raise ValueError(f"{len(inside)} logits; at least {SPLITS} are needed")
         split = np.full(len(labels), SPLITS)
-        split[inside] = _splits(logits[:, :_KEYS].numpy()[inside], labels[inside], seed)
+        split[inside] = _splits(labels[inside], ranks[inside])
         sums = torch.zeros(SPLITS + 1, dtype=torch.float64)
         return cls(torch.from_numpy(split), sums, sums[:, None].repeat(1, logits.shape[1]))
 
@@ -99,16 +95,16 @@ def _score(negentropy: Tensor, marginal: Tensor, n: int) -> float:
     return math.exp(float(negentropy) / n - float(torch.xlogy(q, q).sum()))
 
 
-def _splits(logits: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Split of each image: every label's images, shuffled, are dealt out in turn, the next label going on from there.
+def _splits(labels: NDArray[np.int64], ranks: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Split of each image: every label's images, in the order of their ranks, are cut into splits.
 
-    Images are first sorted by label and logits, so that the deal depends on the set of images and not on their order.
+    A label whose images do not divide leaves the next one to go on from there. One changed image moves at most one
+    image from each split to the next.
     """
-    order = np.lexsort((*logits.T, labels))
-    shuffled = np.random.default_rng(seed).permutation(len(order))
-    order = order[shuffled][np.argsort(labels[order[shuffled]], kind="stable")]
+    order = np.lexsort((ranks, labels))
+    dealt = np.arange(len(order)) % SPLITS
     split = np.empty(len(order), np.int64)
-    split[order] = np.arange(len(order)) % SPLITS
+    split[order] = dealt[np.lexsort((dealt, labels[order]))]
     return split
 
 
@@ -140,7 +136,8 @@ class ScoreInDomain(Metric):
 def _figures(logits: Tensor, scoring: Scoring) -> dict[str, Figures]:
     """Of each scope, from logits of all generated images."""
     scopes = scoring.scopes
-    found = inception_scores(logits, scopes.whole.generated.labels, scopes.classes.values(), scopes.whole.seed)
+    images = scopes.whole.generated
+    found = inception_scores(logits, images.labels, scopes.classes.values(), images.ranks("split", scopes.whole.seed))
     return {
         name: {"value": result.value, "se": result.se, "split_std": result.split_std, **scopes.parts[name].counts}
         for name, result in zip(scopes.classes, found, strict=True)

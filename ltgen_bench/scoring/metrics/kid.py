@@ -1,4 +1,4 @@
-"""Kernel Inception Distance (Bińkowski et al. 2018): unbiased at any sample size, so that it may judge one class."""
+"""Kernel Inception Distance (Bińkowski et al. 2018): unbiased at any sample size, even for one class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ltgen_bench.scoring.feature_sets import Comparison, Figures
     from ltgen_bench.scoring.scorer import Scoring
 
+_SUBSETS, _SUBSET = 100, 1000  # how many, of how many images
 _ROWS = 500  # of a block of the kernel matrix: one of 5,000 columns stays in the cache
 
 
@@ -25,32 +25,13 @@ _ROWS = 500  # of a block of the kernel matrix: one of 5,000 columns stays in th
 class Kid:
     """value: squared MMD, unbiased, hence below 0 about as often as above when nothing differs.
 
-    se: standard error from drawing the generated set anew, the real set held fixed. subsets: see `kid_subsets`.
+    se: standard error from drawing the generated set anew, the real set held fixed. subsets: mean and standard
+    deviation (n) of the KID of random subsets, as most papers report it: `value` has less noise.
     """
 
     value: float
     se: float
     subsets: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Subsets:
-    """Random subsets of both sets: `count` of `size` images, drawn as torch-fidelity does."""
-
-    count: int = 100
-    size: int = 1000
-    seed: int = 2020
-
-    def of(self, real: int, generated: int) -> tuple[Tensor, Tensor]:
-        """Members of the subsets of sets of that many images, as columns of 0 and 1: float64 (images, count)."""
-        if min(real, generated) < self.size:
-            raise ValueError(f"subsets of {self.size} need as many images, not {real} and {generated}")
-        draws = np.random.RandomState(self.seed)
-        x, y = (torch.zeros(n, self.count, dtype=torch.float64) for n in (real, generated))
-        for i in range(self.count):
-            for members in (y, x):  # generated before real: torch-fidelity's first and second input
-                members[draws.choice(len(members), self.size, replace=False), i] = 1
-        return x, y
 
 
 @dataclass(frozen=True)
@@ -62,46 +43,35 @@ class Within:
 
 
 def within(features: Tensor, members: Tensor | None = None) -> Within:
-    """Of features (n, d); members: of the subsets, as in `Subsets.of`."""
+    """Of features (n, d); members: of some subsets, columns of 0 and 1, float64 (n, subsets)."""
     rows, _, of_subsets = _rows(features, features, members, members)
     return Within(float(rows.sum()), of_subsets)
 
 
-def kid(real: Tensor, generated: Tensor, subsets: Subsets | None = None, of_real: Within | None = None) -> Kid:
+def kid(
+    real: Tensor, generated: Tensor, members: tuple[Tensor, Tensor] | None = None, of_real: Within | None = None
+) -> Kid:
     """U-statistic of the squared MMD with the kernel (a.b / d + 1)^3, from all of (n_real, d) and (n_gen, d).
 
     Mean over i != j of k(x_i, x_j) and of k(y_i, y_j), less twice the mean of k(x_i, y_j) (Bińkowski et al., eq. 4).
     Kernel values have the precision of the features: rounding averages out, far below the standard error.
-    of_real: `within` of the real images, where the caller has it.
-    Raises ValueError for fewer than 2 images on a side, different d, NaN or infinity, or too few images for subsets.
+    members: of random subsets of both sets, all of one size, as in `within`. of_real: `within` of the real images,
+    where the caller has it. Raises ValueError for fewer than 2 images in a set, different d, NaN or infinity.
     """
     check_features(real, generated)
     n, m = len(real), len(generated)
-    in_real, in_generated = subsets.of(n, m) if subsets else (None, None)
+    in_real, in_generated = members or (None, None)
     of_real = of_real or within(real, in_real)
     rows, squares, of_generated = _rows(generated, generated, in_generated, in_generated)
     sums, _, of_both = _rows(generated, real, in_generated, in_real, keep_diagonal=True)
     across = sums / n
     value = float(of_real.total / (n * (n - 1)) + rows.sum() / (m * (m - 1)) - 2 * across.mean())
     spread = None
-    if subsets:
-        size = subsets.size
+    if in_real is not None:
+        size = float(in_real[:, 0].sum())
         values = (of_real.subsets + of_generated) / (size * (size - 1)) - 2 * of_both / size**2
         spread = float(values.mean()), float(values.std(correction=0))
     return Kid(value, math.sqrt(_variance(rows, squares, across)), spread)
-
-
-def kid_subsets(
-    real: Tensor, generated: Tensor, subsets: int = 100, size: int = 1000, seed: int = 2020
-) -> tuple[float, float]:
-    """Mean and standard deviation (n) of the KID of random subsets of `size` images: torch-fidelity's, draw for draw.
-
-    For comparison with published figures only: `kid` has less noise, and needs no `size` images. Raises ValueError as
-    `kid`, and for sets smaller than `size`.
-    """
-    result = kid(real, generated, Subsets(subsets, size, seed)).subsets
-    assert result
-    return result
 
 
 def _rows(
@@ -141,10 +111,12 @@ def _variance(rows: Tensor, squares: Tensor, across: Tensor) -> float:
     return (4 * (m - 2) * first + 2 * second) / (m * (m - 1))
 
 
-def usual_subsets(part: Comparison) -> Subsets | None:
-    """What most papers report, where there are enough images: 100 subsets of 1,000."""
-    found = Subsets(seed=part.seed)
-    return found if min(map(len, part.features)) >= found.size else None
+def usual_subsets(part: Comparison) -> tuple[Tensor, Tensor] | None:
+    """Members of what most papers report, 100 subsets of 1,000; None where there are too few images."""
+    if min(map(len, part.features)) < _SUBSET:
+        return None
+    real, generated = (images.subsets(_SUBSETS, _SUBSET, part.seed) for images in (part.real, part.generated))
+    return real, generated
 
 
 class KernelDistance(Metric):

@@ -43,6 +43,8 @@ class TrainStatistics:
 class Memorised(Metric):
     """Share of images nearer to a training image than that one's own nearest neighbour, beside that of unseen images.
 
+    No training or unseen image counts twice: the nearest neighbour of one that is repeated would be its copy, at
+    distance 0, and nothing nearer than that.
     copies: share of images that are a training image, pixel for pixel. gap: mean over classes of the KID to unseen
     images less the KID to training images, 0 on average for a model that generalises. flag: the share is larger than
     that of unseen images by a tenth and by three standard errors.
@@ -54,10 +56,10 @@ class Memorised(Metric):
 
     def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
         scopes, train = scoring.scopes, scoring.train
-        if train is None:
+        if train is None or len(train) < 2:
             return {}
         whole = scopes.whole
-        cap = len(scopes.drawn.real) // len(scopes.ids)
+        cap = len(scopes.drawn.generated) // len(scopes.ids)
         fake, unseen = whole.generated.drawn(cap, whole.seed), scoring.unseen.drawn(cap, whole.seed)
         of_train = _statistics(scoring, train, unseen)
         flags = memorised(fake.features, train.features, of_train.radii).numpy()

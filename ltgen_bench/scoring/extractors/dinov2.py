@@ -1,63 +1,43 @@
-"""Networks whose official weights are plain state dicts: Inception-2015 (as pytorch-fid ships it) and DINOv2."""
+"""DINOv2, from the official weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def fold_norms(net: nn.Module, pairs: Mapping[str, str]) -> None:
-    """Fold the batch norm after each convolution into it, in place; pairs: attribute names, convolution to norm."""
-    for module in net.modules():
-        for convolution, norm in pairs.items():
-            if hasattr(module, convolution):
-                folded = nn.utils.fusion.fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-                setattr(module, convolution, folded)
-                setattr(module, norm, nn.Identity())
+from ltgen_bench.scoring.extractor import Built, ExtractorFamily, Weights, load_state
 
 
-class Inception(nn.Module):
-    """Inception-v3 as TensorFlow's 2015 graph computes it: float32 (n, 3, 299, 299), scaled to -1..1, to features.
+class DinoV2Family(ExtractorFamily):
+    """DINOv2 (Oquab et al. 2023): self-supervised, closer to how people compare images (Stein et al. 2023)."""
 
-    torchvision's network has the same layers and names, but its average pools count the padding, and its last block
-    has an average where the graph has a maximum. state: the file of pytorch-fid and torch-fidelity.
-    """
+    name = "dinov2"
+    size = 224
+    weights = (
+        Weights(
+            "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+            "Meta's ViT-L/14",
+            "dinov2_vitl14_pretrain.pth",
+            "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+        ),
+    )
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        from torchvision.models import inception_v3
+    def build(self, weights: Weights | None, path: Path | None, size: int, device: torch.device) -> Built:
+        assert path
+        net = DinoV2(load_state(path)).to(device).eval()
+        scale = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in scale)
 
-        net = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
-        net.load_state_dict(state)
-        fold_norms(net.eval(), {"conv": "bn"})
-        for name in ("5b", "5c", "5d", "6b", "6c", "6d", "6e", "7b", "7c"):
-            getattr(net, f"Mixed_{name}").register_forward_hook(_largest if name == "7c" else _average)
-        self.classes, net.fc = net.fc, nn.Identity()
-        self.net = net
+        def network(images: Tensor) -> tuple[Tensor, Tensor]:
+            features = net((images / 255 - mean) / std)
+            return features, features[:, :0]  # it has no classes
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (n, 2048), and logits (n, 1008) without bias, as in the original Inception Score."""
-        features: Tensor = self.net(images)
-        return features, features @ self.classes.weight.T
-
-
-def _average(block: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    return _pooled_anew(block, F.avg_pool2d(inputs[0], 3, 1, 1, count_include_pad=False), output)
-
-
-def _largest(block: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    return _pooled_anew(block, F.max_pool2d(inputs[0], 3, 1, 1), output)
-
-
-def _pooled_anew(block: Any, pooled: Tensor, output: Tensor) -> Tensor:
-    """The output of a block with its last branch, the pooled one, computed again."""
-    branch: Tensor = block.branch_pool(pooled)
-    return torch.cat([output[:, : -branch.shape[1]], branch], 1)
+        return Built(network, net.norm.weight.numel(), 8)
 
 
 class DinoV2(nn.Module):

@@ -1,0 +1,54 @@
+"""Feature extractors, one family per file, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from ltgen_bench._plugin_path import extend
+from ltgen_bench.errors import unknown
+from ltgen_bench.registry import Registry
+from ltgen_bench.scoring.extractor import Extractor, ExtractorFamily, Progress, resize
+
+__all__ = ["Extractor", "ExtractorFamily", "Progress", "extractor", "identify", "resize"]
+
+extend(__path__, "extractors")
+
+
+def extractor(
+    name: str, weights: Path | None = None, device: torch.device | str = "cpu", data_dir: Path | None = None
+) -> Extractor:
+    """The extractor of that name: `efflite0@S` (EfficientNet-Lite0 on S x S pixels), `inception`, `dinov2`, or another.
+
+    weights: a weights file, in place of the one installed with the suite or found in `data_folder(data_dir)`. Raises
+    UsageError for an unknown name, and for weights that are missing or not the ones the name stands for.
+    """
+    family = _family(name)
+    size = family.size_of(name)
+    known, path = family.find(weights, data_dir)
+    device = torch.device(device)
+    built = family.build(known, path, size, device)
+    batch = built.batch if device.type == "cpu" else 128
+    return Extractor(name, family.sha256(known), built.dim, size, batch, device, built.network)
+
+
+def identify(name: str, weights: Path | None = None, data_dir: Path | None = None) -> tuple[str, str]:
+    """Id and SHA-256 (of the weights) of an extractor, without loading it. Errors as in `extractor`."""
+    family = _family(name)
+    family.size_of(name)
+    return name, family.sha256(family.find(weights, data_dir)[0])
+
+
+def _family(name: str) -> ExtractorFamily:
+    registry: Registry[ExtractorFamily] = Registry("extractor", __path__, __name__)
+    kind = name.partition("@")[0]
+    if kind not in registry.entries():
+        raise unknown("extractor", name, _known(registry))
+    return registry.load(kind)()
+
+
+def _known(registry: Registry[ExtractorFamily]) -> Iterator[str]:
+    for name, entry in registry.entries().items():
+        yield from entry.constants.get("examples", (name,))
