@@ -59,7 +59,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def environment(plugins: Path, plain_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LTGEN_PLUGINS", str(plugins.parent))
 
 

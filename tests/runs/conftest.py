@@ -13,14 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from whole_runs import OPTIONS, PROGRAMS, Finished, end_of, job_of
 
 import ltgen_bench
 import ltgen_bench.methods
 from ltgen_bench.launch import launcher
-
-sys.path.append(str(Path(__file__).parents[1]))
-
-from whole_runs import OPTIONS, PROGRAMS, Finished, end_of, job_of
 
 
 @pytest.fixture(scope="session")

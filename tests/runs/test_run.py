@@ -50,6 +50,7 @@ def test_the_command_says_what_it_does_and_where_it_lies(finished: Finished) -> 
 def test_a_run_leaves_its_model_images_log_and_scores(finished: Finished) -> None:
     run_folder, sample = finished.job.run_folder, finished.job.eval.sample
     assert sorted(p.name for p in run_folder.path.iterdir()) == [
+        "code.json",
         "log.txt",
         "model",
         "progress.json",
