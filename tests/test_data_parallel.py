@@ -103,11 +103,11 @@ def test_slices_are_the_batch() -> None:
 
 
 def job_of(folder: Path, *settings: str) -> Job:
-    small = ("net.channels=32,32", "net.layers=1", "train.steps=60", "train.batch=8", "sample.images=120")
+    small = ("net.channels=32,32", "net.layers=1", "train.batch=8", "sample.images=120", "sample.steps=2")
     request = Request(
         ["cm+cbdm"],
         ["digitslt"],
-        settings=[*small, "sample.steps=2", *settings],
+        settings=[*small, *(settings or ("train.steps=60",))],
         features="efflite0@32",
         execution=Execution("cpu", checkpoint_seconds=0.1),
     )
