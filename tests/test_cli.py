@@ -60,7 +60,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             RUN + "--set sample.omeag=4",
             "unknown setting 'sample.omeag' in --set. Did you mean 'sample.omega'? "
-            "Known: sample.clip, sample.images, sample.omega, sample.sampler, sample.steps",
+            "Known: sample.clip, sample.images, sample.omega, sample.precision, sample.sampler, sample.steps",
         ),
         (
             RUN + "--set cm.wdiv=1",

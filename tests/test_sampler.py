@@ -151,6 +151,28 @@ def test_clipping_is_that_of_diffusers(net):
     assert (x - plain).abs().max() > 0.01
 
 
+def test_the_network_samples_in_float32_unless_told_otherwise(net):
+    single, half = (make(net, SamplingSpec(steps=3, **p), range(2)) for p in ({}, {"precision": "bf16"}))
+    assert 0 < (single - half).abs().max() < 0.05 * single.abs().max()
+    for name in ("paper", "60k", "mini", "smoke"):
+        assert resolve_preset(name, {}, flip=True).sample.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"sampler": "ddpm"}, 1000),
+        ({"sampler": "ddpm", "steps": "100"}, 100),
+        ({"sampler": "ddim"}, 50),
+        ({"omega": "0.8"}, 50),
+    ],
+)
+def test_ancestral_sampling_takes_the_whole_chain_unless_told_otherwise(settings, steps):
+    assert resolve_preset("paper", {"sample": settings}, flip=True).sample.steps == steps
+    shorter = resolve_preset("paper", {"sample": settings, "diffusion": {"timesteps": "200"}}, flip=True).sample.steps
+    assert shorter == min(steps, 200)
+
+
 def test_labels_are_exactly_balanced():
     assert torch.bincount(labels(500, 10)).tolist() == [50] * 10
     with pytest.raises(UsageError, match=r"sample.images=500"):

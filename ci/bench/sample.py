@@ -38,9 +38,9 @@ def labels_of(task: Task, images: int) -> Tensor:
 
 def our_pass(task: Task, net: Denoiser, images: int, steps: int) -> Job:
     """The sampler as `run` calls it."""
-    spec = SamplingSpec(images=images, steps=steps, omega=OMEGA)
+    spec = SamplingSpec(images=images, steps=steps, omega=OMEGA, precision=PRECISION)
     labels = labels_of(task, images)
-    pipeline = Pipeline(net.eval(), spec, DiffusionSpec(), seed=0, bf16=PRECISION == "bf16")
+    pipeline = Pipeline(net.eval(), spec, DiffusionSpec(), seed=0)
     return lambda: pipeline.sample(range(images), labels)
 
 

@@ -8,6 +8,7 @@ says why), 2 it cannot be done as asked, 3 somebody else works on it, or has tak
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -223,10 +224,12 @@ class Worker:
         net.to(self.device)
         if self.device.type == "cuda":
             net.to(memory_format=torch.channels_last)
-        bf16 = run.train.precision == "bf16"
+        shards = self.run_folder.shards(spec)
+        if run.protocol == 1:  # it sampled in the precision of the training
+            spec = dataclasses.replace(spec, precision=run.train.precision)
         make_shards(
-            Pipeline(net, spec, run.diffusion, seed=run.seed, bf16=bf16, noise_prior=noise_prior),
-            self.run_folder.shards(spec),
+            Pipeline(net, spec, run.diffusion, seed=run.seed, noise_prior=noise_prior),
+            shards,
             part=stage.part,
             parts=stage.parts,
             progress=lambda done, total: self.report("sampling", done, total),

@@ -27,6 +27,8 @@ def caption(records: Sequence[Record]) -> str:
     train, sample = run.train, score.sample
     network = "-".join(map(str, run.net.channels))
     sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}{', clipped' * sample.clip}"
+    if sample.precision != "fp32":
+        sampler += f", {sample.precision}"
     lines = [
         _data_line(records[0]),
         f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "

@@ -11,7 +11,8 @@ from ltgen_bench.spec.specs import PROTOCOL, RunSpec
 
 PROTOCOLS = {
     1: "networks of 32 channels had one channel per group of their normalisation, so that they hardly saw time and "
-    "label; attention's output projection started near zero, not at gain 1 as in the papers' code",
+    "label; attention's output projection started near zero, not at gain 1 as in the papers' code; "
+    "sampling was in the precision of the training",
 }
 """What is other in results of each earlier protocol (see `spec.specs.PROTOCOL`)."""
 

@@ -21,6 +21,7 @@ from ltgen_bench.planning.checks import (
 )
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.sampling import sampler
 from ltgen_bench.scoring.extractors import identify
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
@@ -133,8 +134,10 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
     preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, flip=flip))
     if on_cpu:
         preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
-    parts = {s: override(getattr(preset, s), settings[s], s) for s in SECTIONS if s in settings}
+    parts = {s: override(getattr(preset, s), settings[s], s) for s in SECTIONS if s in settings and s != "sample"}
     preset = dataclasses.replace(preset, **parts)
+    sample = sampler.override(preset.sample, settings.get("sample", {}), preset.diffusion.timesteps)
+    preset = dataclasses.replace(preset, sample=sample)
     check_values(preset.net, preset.train, preset.diffusion, preset.sample)
     return preset
 
@@ -184,7 +187,7 @@ def rescore(
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
     own_features, own_sample = _first_scoring(run_folder, run)
-    sample = override(own_sample, found.get("sample", {}), "sample")
+    sample = sampler.override(own_sample, found.get("sample", {}), run.diffusion.timesteps)
     check_sampling(sample, run.diffusion)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
     loaded = data.load(run.dataset.name)

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 class DDPM(Sampler):
-    """Ancestral sampling (Ho et al., NeurIPS 2020, Algorithm 2), with the "fixed large" variance of CBDM."""
+    """Ancestral sampling (Ho et al., NeurIPS 2020, Algorithm 2), with the "fixed large" variance of CBDM.
+
+    All T steps, unless `sample.steps` is given.
+    """
 
     name = "ddpm"
     clips = True
+    whole_chain = True
 
     def scheduler(self, diffusion: DiffusionSpec, sampling: SamplingSpec) -> DDPMScheduler:
         return schedule.ddpm(diffusion, clip=sampling.clip)

@@ -36,7 +36,7 @@ def labels(images: int, num_classes: int) -> Tensor:
 class Pipeline:
     """A trained network, and all that making images with it takes.
 
-    seed: of the run; bf16: whether the network runs in bfloat16; noise_prior: the method's, if it has one.
+    seed: of the run; noise_prior: the method's, if it has one.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class Pipeline:
         diffusion: DiffusionSpec,
         *,
         seed: int,
-        bf16: bool = False,
         noise_prior: NoisePrior | None = None,
     ) -> None:
         self.net, self.spec, self.diffusion, self.seed = net, spec, diffusion, seed
@@ -56,7 +55,7 @@ class Pipeline:
         self.num_classes: int = config.num_class_embeds - 1
         self.batch_size = batch_size(self.device, config.sample_size)
         self.noise_prior = NoisePrior(*(part.to(self.device) for part in noise_prior)) if noise_prior else None
-        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
+        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=spec.precision == "bf16")
 
     @torch.inference_mode()
     def sample(self, index: range, y: Tensor, progress: Callable[[int], None] = lambda done: None) -> Tensor:

@@ -17,7 +17,8 @@ The name is part of how a run is sampled, and of its score's identity: give a sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
+from ltgen_bench.spec import serialise
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Sampler:
     """How the command line spells it."""
     clips: ClassVar[bool] = False
     """Whether it heeds `sample.clip`, by diffusers' `clip_sample` and `clip_sample_range`; else that is refused."""
+    whole_chain: ClassVar[bool] = False
+    """Whether it takes every step of the chain where `sample.steps` is not given."""
 
     def scheduler(self, diffusion: DiffusionSpec, sampling: SamplingSpec) -> SchedulerMixin:
         """One of diffusers' schedulers, new for every batch; `sampling.steps` timesteps are set on it afterwards.
@@ -63,6 +67,17 @@ def find(name: str) -> Sampler:
     if not issubclass(kind, Sampler):
         raise UsageError(f"sampler {name!r} is not a subclass of ltgen_bench.sampling.sampler.Sampler")
     return kind()
+
+
+def override(own: SamplingSpec, changes: Mapping[str, str], timesteps: int) -> SamplingSpec:
+    """Sampling with some settings replaced; ancestral sampling takes all timesteps unless told otherwise.
+
+    Raises UsageError for an unknown setting or sampler, and for a value of the wrong type.
+    """
+    changed = serialise.override(own, changes, "sample")
+    if changed.sampler != own.sampler and "steps" not in changes and find(changed.sampler).whole_chain:
+        changed = dataclasses.replace(changed, steps=timesteps)
+    return changed
 
 
 def check(sampling: SamplingSpec) -> None:

@@ -19,7 +19,8 @@ PROTOCOL = 2
 """Meaning of training and sampling. Raised when the same spec would give other numbers: old results move apart.
 
 1: 32 groups in every group normalisation, whatever the width, so that networks of 32 channels hardly saw time and
-label; attention's output projection started near zero. 2: `net.groups`; that projection starts at gain 1.
+label; attention's output projection started near zero; sampling in the precision of the training. 2: `net.groups`;
+that projection starts at gain 1; `sample.precision`.
 """
 
 MIN_GROUP = 4
@@ -93,7 +94,8 @@ class SamplingSpec:
 
     omega: guidance, in the papers' convention eps_c + omega * (eps_c - eps_u); the usual "scale" is 1 + omega.
     clip: whether the image that each step predicts is clipped to [-1, 1] (diffusers' `clip_sample`, and
-    with DDIM its `use_clipped_model_output`). The papers' samplers do not.
+    with DDIM its `use_clipped_model_output`). The papers' samplers do not. precision: of the network, whatever it was
+    trained in: the papers' samplers do not autocast.
     """
 
     images: int = field(default=50_000, metadata=within(1, 10**8))
@@ -101,6 +103,7 @@ class SamplingSpec:
     steps: int = field(default=50, metadata=within(1, 10**6))
     omega: float = field(default=1.5, metadata=within(-1, 1e3))
     clip: bool = field(default=False, metadata=before(False))
+    precision: Literal["fp32", "bf16"] = field(default="fp32", metadata=before("fp32"))
 
 
 @dataclasses.dataclass(frozen=True)
