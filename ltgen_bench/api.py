@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -69,12 +70,14 @@ def plan(
     preset: str | None = None,
     settings: Mapping[str, object] | None = None,
     runs: AnyPath = "runs",
+    track: str | Iterable[str] = (),
     **options: Unpack[Options],
 ) -> list[Job]:
     """The runs of a grid, methods x datasets x seeds, for `run`. Loads the datasets; trains and writes nothing.
 
     methods: names, combined ones as "cm+cbdm". preset: by default the dataset's own. settings: as after `--set`:
-    {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders.
+    {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders. track: names of experiment
+    trackers, such as "tensorboard".
     """
     _refuse_unknown(options, plan)
     request = Request(
@@ -85,7 +88,7 @@ def plan(
         settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
         features=options.get("features"),
         data=_data(options),
-        execution=_execution(options),
+        execution=replace(_execution(options), track=tuple(_names(track))),
     )
     return plan_request(request, _path(runs))
 

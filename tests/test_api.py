@@ -105,6 +105,14 @@ def test_a_mistake_in_a_plan_gets_a_sentence(options: Any, sentence: str) -> Non
         plan("ddpm", "digitslt", **options)
 
 
+def test_a_tracker_is_named_in_a_plan(tmp_path: Path) -> None:
+    planned, without = (plan("ddpm", "digitslt", runs=tmp_path, **more) for more in ({"track": "tensorboard"}, {}))
+    assert planned[0].execution.track == ("tensorboard",)
+    assert planned[0].run == without[0].run
+    with pytest.raises(UsageError, match="Did you mean 'tensorboard'"):
+        plan("ddpm", "digitslt", track=["tensorbord"])
+
+
 def test_what_is_no_job_and_what_are_no_images_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run takes the jobs that plan gives, not 'ddpm'"):
         run(["ddpm"])  # type: ignore[list-item]
