@@ -5,10 +5,13 @@ Errors are those of the command line: UsageError, in one sentence, for whatever 
 
 from __future__ import annotations
 
+import inspect
+import operator
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -18,7 +21,7 @@ from ltgen_bench.cli.progress import Terminal, console
 from ltgen_bench.data.external import read
 from ltgen_bench.data.images import Images
 from ltgen_bench.device import pick_device
-from ltgen_bench.errors import RunFailed, UsageError
+from ltgen_bench.errors import RunFailed, UsageError, unknown
 from ltgen_bench.launch.launcher import Launcher, Resources, local
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
@@ -67,22 +70,25 @@ def plan(
     preset: str | None = None,
     settings: Mapping[str, object] | None = None,
     runs: AnyPath = "runs",
+    track: str | Iterable[str] = (),
     **options: Unpack[Options],
 ) -> list[Job]:
     """The runs of a grid, methods x datasets x seeds, for `run`. Loads the datasets; trains and writes nothing.
 
     methods: names, combined ones as "cm+cbdm". preset: by default the dataset's own. settings: as after `--set`:
-    {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders.
+    {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders. track: names of experiment
+    trackers, such as "tensorboard".
     """
+    _refuse_unknown(options, plan)
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
-        seeds=list(seeds),
+        seeds=_whole(seeds),
         preset=preset,
         settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
         features=options.get("features"),
         data=_data(options),
-        execution=_execution(options),
+        execution=replace(_execution(options), track=tuple(_names(track))),
     )
     return plan_request(request, _path(runs))
 
@@ -101,6 +107,8 @@ def run(
     what failed before. quiet: show no progress. Raises RunFailed, after the others are done, when a run has no result.
     """
     jobs = list(jobs)
+    if wrong := [job for job in jobs if not isinstance(job, Job)]:
+        raise UsageError(f"run takes the jobs that plan gives, not {wrong[0]!r}")
     startable = {"waiting", "stopped", *(["failed"] if retry_failed else [])}
     todo = [job for job in jobs if job.state in startable]
     if todo:
@@ -123,6 +131,11 @@ def score(
     """
     from ltgen_bench import registry
 
+    _refuse_unknown(options, score)
+    if not isinstance(images, Images | str | os.PathLike):
+        raise UsageError(
+            f"images: give Images(pixels, labels) or the path of a file or folder, not {type(images).__name__}"
+        )
     kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
     data = _data(options).named(data_name).open(kind).load()
     given = images if isinstance(images, Images) else read(_path(images), data)
@@ -152,7 +165,7 @@ def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
 
 
 def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> AbstractContextManager[Launcher]:
-    if not isinstance(launcher, str):
+    if callable(launcher):
         return nullcontext(launcher)
     gpus = float(any(pick_device(job.execution.device).type == "cuda" for job in jobs))
     if launcher == "local":
@@ -162,6 +175,20 @@ def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> 
 
         return Cluster(Resources(gpus, 2 if gpus else 1), os.environ.get("RAY_ADDRESS") or None, named="RAY_ADDRESS")
     raise UsageError(f"launcher {launcher!r}: give 'local', 'ray' or a function")
+
+
+def _refuse_unknown(options: Mapping[str, object], function: Callable[..., object]) -> None:
+    """Raises UsageError, with the near miss, for an option that would say nothing."""
+    known = {*Options.__annotations__, *inspect.signature(function).parameters} - {"options"}
+    for name in options.keys() - known:
+        raise unknown("option", name, known, f"{function.__name__}(...)")
+
+
+def _whole(seeds: Iterable[int]) -> list[int]:
+    try:
+        return [operator.index(seed) for seed in seeds]  # also NumPy's
+    except TypeError:
+        raise UsageError(f"seeds={seeds!r}: give a list of whole numbers, such as [0, 1, 2]") from None
 
 
 def _names(names: str | Iterable[str]) -> list[str]:

@@ -90,6 +90,39 @@ def test_a_plan_in_python_is_that_of_the_command_line(tmp_path: Path) -> None:
         plan("cbmd", "digitslt")
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"imbalence": 10}, r"unknown option 'imbalence' in plan\(...\)\. Did you mean 'imbalance'\?"),
+        ({"seed": [1]}, "Did you mean 'seeds'"),
+        ({"seeds": 3}, "seeds=3: give a list of whole numbers, such as"),
+        ({"seeds": "012"}, "seeds='012': give a list"),
+        ({"seeds": [0.5]}, "give a list of whole numbers"),
+    ],
+)
+def test_a_mistake_in_a_plan_gets_a_sentence(options: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        plan("ddpm", "digitslt", **options)
+
+
+def test_a_tracker_is_named_in_a_plan(tmp_path: Path) -> None:
+    planned, without = (plan("ddpm", "digitslt", runs=tmp_path, **more) for more in ({"track": "tensorboard"}, {}))
+    assert planned[0].execution.track == ("tensorboard",)
+    assert planned[0].run == without[0].run
+    with pytest.raises(UsageError, match="Did you mean 'tensorboard'"):
+        plan("ddpm", "digitslt", track=["tensorbord"])
+
+
+def test_what_is_no_job_and_what_are_no_images_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="run takes the jobs that plan gives, not 'ddpm'"):
+        run(["ddpm"])  # type: ignore[list-item]
+    pixels = np.zeros((120, 8, 8, 1), np.uint8)
+    with pytest.raises(UsageError, match=r"give Images\(pixels, labels\) or the path of a file or folder, not ndarray"):
+        score(pixels, "digitslt")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="Did you mean 'features'"):
+        score(tmp_path, "digitslt", feature="efflite0@32")  # type: ignore[call-arg]
+
+
 def test_a_grid_is_run_once_and_its_records_come_in_order(
     launcher: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +138,10 @@ def test_a_grid_is_run_once_and_its_records_come_in_order(
     frame = load_results(tmp_path)
     assert set(frame.run_id) == {job.run.run_id for job in jobs}
     assert set(frame["train.steps"]) == {jobs[0].run.train.steps}
+
+
+def test_seeds_may_be_numpys(tmp_path: Path) -> None:
+    assert [job.run.seed for job in plan("ddpm", "digitslt", seeds=np.arange(2), runs=tmp_path)] == [0, 1]
 
 
 def test_runs_without_a_result_are_named_when_the_others_are_done(launcher: Any, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ltgen_bench.launch import launcher, worker
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution, Job, Stage
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
-from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.data_parallel import ProcessGroup
 from ltgen_bench.training.method import Method, Step, Task
 from ltgen_bench.training.method_contract import NET, TRAIN
 from ltgen_bench.training.stack import Stack, describe, parse_methods
@@ -48,19 +48,19 @@ VARIANTS = [(m, {}) for m in METHODS] + [
 ]
 
 
-def made(data: LongTail, method: str, settings: dict[str, str], team: Team) -> Trainer:
+def made(data: LongTail, method: str, settings: dict[str, str], processes: ProcessGroup) -> Trainer:
     stack = Stack([Contrast()]) if method == "contrast" else parse_methods(method, {"cm": settings})
     methods = tuple(describe(m) for m in stack.methods)
     spec = RunSpec("test", data.spec, methods, NET, TRAIN, DiffusionSpec(), seed=0)
-    return Trainer(spec, data, stack, torch.device("cpu"), team=team)
+    return Trainer(spec, data, stack, torch.device("cpu"), processes=processes)
 
 
-def one_of_a_team(rank: int, size: int, data: LongTail, folder: Path) -> None:
+def one_of_several(rank: int, size: int, data: LongTail, folder: Path) -> None:
     """Train the second step of every variant with others, and leave the losses and gradients."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
     found = []
     for method, settings in VARIANTS:
-        trainer = made(data, method, settings, Team(rank, size))
+        trainer = made(data, method, settings, ProcessGroup(rank, size))
         found.append(second_step(trainer))
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
@@ -74,9 +74,9 @@ def second_step(trainer: Trainer) -> tuple[float, dict[str, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("size", [2, 3])  # a batch that three cannot share evenly
-def test_a_team_has_the_losses_and_gradients_of_one_process(digits: LongTail, tmp_path: Path, size: int) -> None:
+def test_several_processes_have_the_losses_and_gradients_of_one(digits: LongTail, tmp_path: Path, size: int) -> None:
     context = multiprocessing.get_context("fork")
-    ranks = [context.Process(target=one_of_a_team, args=(rank, size, digits, tmp_path)) for rank in range(size)]
+    ranks = [context.Process(target=one_of_several, args=(rank, size, digits, tmp_path)) for rank in range(size)]
     for process in ranks:
         process.start()
     for process in ranks:
@@ -84,7 +84,7 @@ def test_a_team_has_the_losses_and_gradients_of_one_process(digits: LongTail, tm
         assert process.exitcode == 0
     of_ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(size)]
     for i, (method, settings) in enumerate(VARIANTS):
-        loss, gradients = second_step(made(digits, method, settings, Team()))
+        loss, gradients = second_step(made(digits, method, settings, ProcessGroup()))
         for found in of_ranks:
             assert found[i][0] == pytest.approx(loss, rel=1e-5), method
             assert found[i][1].keys() == gradients.keys()
@@ -98,7 +98,7 @@ def test_a_team_has_the_losses_and_gradients_of_one_process(digits: LongTail, tm
 
 def test_slices_are_the_batch() -> None:
     for size, batch in ((2, 8), (3, 8), (4, 3)):
-        rows = [i for rank in range(size) for i in range(batch)[Team(rank, size).slice(batch)]]
+        rows = [i for rank in range(size) for i in range(batch)[ProcessGroup(rank, size).slice(batch)]]
         assert rows == list(range(batch))
 
 
@@ -133,7 +133,7 @@ def test_a_worker_trains_with_torchrun(tmp_path: Path) -> None:
     code = launcher.supervise(shared, "test").code
     log = shared.run_folder.log.read_text()
     assert code == worker.DONE, log
-    assert log.count("trained in ") == 1  # one process of the team speaks
+    assert log.count("trained in ") == 1  # one process of them speaks
     assert mean_loss(shared) == pytest.approx(mean_loss(alone), rel=1e-3)
     assert shared.run_folder.state() == "stopped"  # trained; not sampled, not scored
     assert not list(shared.run_folder.path.glob("checkpoint*"))

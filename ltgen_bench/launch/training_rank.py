@@ -19,7 +19,7 @@ from ltgen_bench.launch.worker import Worker
 from ltgen_bench.runs.job import Job
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import write_json
-from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.data_parallel import ProcessGroup
 from ltgen_bench.training.loop import Stopped
 
 
@@ -38,10 +38,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        team = Team.join(device)
-        worker.silent = not team.is_main
+        processes = ProcessGroup.join(device)
+        worker.silent = not processes.is_main
         with lock.share(lock.Lock(job.lock.absolute(), sys.argv[2])):
-            worker.train(worker.load(), team)
+            worker.train(worker.load(), processes)
     except (Stopped, lock.Lost) as stopped:
         worker.say(str(stopped))
     except Exception as error:

@@ -43,7 +43,7 @@ from ltgen_bench.source_code import edited, fingerprints
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.data_parallel import Team
+from ltgen_bench.training.data_parallel import ProcessGroup
 from ltgen_bench.training.loop import Stopped, train
 from ltgen_bench.training.stack import build_stack
 from ltgen_bench.training.tracker import Trackers
@@ -82,7 +82,7 @@ class Worker:
             if stage.processes > 1:
                 self.train_together()
             else:
-                self.train(data, Team())
+                self.train(data, ProcessGroup())
         if stage.name == "all":
             self.score(data, self.sample(data))
 
@@ -124,12 +124,12 @@ class Worker:
             raise UsageError(f"the images of {data.spec.name} have changed since this run was planned; plan it again")
         return data
 
-    def train(self, data: LongTail, team: Team) -> None:
-        """Train in this process, alone or as one of a team."""
+    def train(self, data: LongTail, processes: ProcessGroup) -> None:
+        """Train in this process, alone or as one of several."""
         run, execution = self.job.run, self.job.execution
         stack = build_stack(run.methods)
         trained = train(
-            Trainer(run, data, stack, self.device, team=team, compiled=execution.compile),
+            Trainer(run, data, stack, self.device, processes=processes, compiled=execution.compile),
             self.run_folder.path,
             say=self.say,
             progress=lambda step, steps, loss, rate: self.report("training", step, steps, loss=loss, images_per_s=rate),
@@ -137,7 +137,7 @@ class Worker:
             checkpoint_seconds=execution.checkpoint_seconds,
             track=execution.track,
         )
-        if team.is_main:
+        if processes.is_main:
             model_folder.save(
                 self.run_folder.model,
                 trained.net,

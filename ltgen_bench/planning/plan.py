@@ -178,7 +178,7 @@ def rescore(
     check_execution(execution)
     run = run_folder.spec
     assert isinstance(run, RunSpec)
-    if run.protocol != PROTOCOL and not (run_folder.model.exists() or any(run_folder.path.glob("checkpoint*.pt"))):
+    if run.protocol != PROTOCOL and not (run_folder.model.exists() or run_folder.checkpoints()):
         raise UsageError(
             f"run {run.run_id} is of protocol {run.protocol} and was not begun; from its start this version trains by "
             f"protocol {PROTOCOL} only: give `run` what is wanted again"

@@ -137,10 +137,6 @@ class RunFolder:
         """Why a process of a training that several share failed: torchrun's exit code says only that one did."""
         return self.path / "team-failed.json"
 
-    @property
-    def training_log(self) -> Path:
-        return self.path / "train.jsonl"
-
     def checkpoints(self) -> list[Path]:
         return sorted(self.path.glob("checkpoint*.pt"))
 

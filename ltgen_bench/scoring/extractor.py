@@ -123,7 +123,7 @@ class ExtractorFamily:
         """The network on a device, from the file of these weights, for images of that size."""
         raise NotImplementedError(f"extractor {self.name} needs a method build")
 
-    def place(self, weights: Weights, data_dir: Path | None) -> Path:
+    def weights_path(self, weights: Weights, data_dir: Path | None) -> Path:
         """Where a weights file is looked for."""
         return data_folder(data_dir) / weights.file
 
@@ -146,8 +146,8 @@ class ExtractorFamily:
             if given:
                 raise UsageError(f"{given}: {self.name} takes no weights file, leave --features-weights out")
             return None, None
-        places = [self.place(weights, data_dir) for weights in self.weights]
-        path = given or next(filter(Path.is_file, places), places[0])
+        paths = [self.weights_path(weights, data_dir) for weights in self.weights]
+        path = given or next(filter(Path.is_file, paths), paths[0])
         what = " or ".join(map(str, self.weights))
         if not path.is_file():
             raise UsageError(

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Team:
+class ProcessGroup:
     """The processes of a training: torch.distributed's default process group. One alone needs none."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> Team:
+    def join(cls, device: torch.device) -> ProcessGroup:
         """The process group that torchrun started this process for."""
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
@@ -71,36 +71,36 @@ class Team:
 class SharedDenoiser(nn.Module):
     """A `Network` that takes and gives whole batches, and has another one work on this process's slice of them."""
 
-    def __init__(self, net: Network, team: Team) -> None:
+    def __init__(self, net: Network, processes: ProcessGroup) -> None:
         super().__init__()
-        self.net, self.team = net, team
+        self.net, self.processes = net, processes
 
     @property
     def unet(self) -> UNet2DModel:
         return self.net.unet
 
     def encode(self, x: Tensor, t: Tensor, y: Tensor, masks: Masks | None = None) -> EncodedSlice:
-        own = self.team.slice(len(x))
+        own = self.processes.slice(len(x))
         encoded = self.net.encode(x[own], t[own], y[own], self._of_slice("encoder", masks, len(x)))
-        return EncodedSlice(encoded, len(x), self.team)
+        return EncodedSlice(encoded, len(x), self.processes)
 
     def decode(self, encoded: EncodedSlice, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
         # Of some images only: still all of the slice. Which process has how many of them is for the device to know.
         eps = self.net.decode(encoded.own, self._of_slice("decoder", masks, encoded.batch))
-        whole = exchange(eps, encoded.batch, self.team)
+        whole = exchange(eps, encoded.batch, self.processes)
         return whole if rows is None else whole[rows]
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor, masks: Mapping[Half, Masks] | None = None) -> Tensor:
-        own = self.team.slice(len(x))
+        own = self.processes.slice(len(x))
         parts = {half: self._of_slice(half, None if masks is None else masks[half], len(x)) for half in HALVES}
-        return exchange(self.net(x[own], t[own], y[own], parts), len(x), self.team)
+        return exchange(self.net(x[own], t[own], y[own], parts), len(x), self.processes)
 
     def draw_masks(self, half: Half, batch: int) -> Masks:
         """Those of the whole batch: every process draws the same."""
         return self.net.draw_masks(half, batch)
 
     def _of_slice(self, half: Half, masks: Masks | None, batch: int) -> Masks:
-        own = self.team.slice(batch)
+        own = self.processes.slice(batch)
         return tuple(mask[own] for mask in (self.draw_masks(half, batch) if masks is None else masks))
 
 
@@ -113,24 +113,24 @@ class EncodedSlice:
 
     own: Encoded
     batch: int
-    team: Team
+    processes: ProcessGroup
 
     @property
     def hidden(self) -> Tensor:
-        return exchange(self.own.hidden, self.batch, self.team)
+        return exchange(self.own.hidden, self.batch, self.processes)
 
     @property
     def skips(self) -> tuple[Tensor, ...]:
-        return tuple(exchange(part, self.batch, self.team) for part in self.own.skips)
+        return tuple(exchange(part, self.batch, self.processes) for part in self.own.skips)
 
     @property
     def emb(self) -> Tensor:
-        return exchange(self.own.emb, self.batch, self.team)
+        return exchange(self.own.emb, self.batch, self.processes)
 
 
-def exchange(own: Tensor, batch: int, team: Team) -> Tensor:
+def exchange(own: Tensor, batch: int, processes: ProcessGroup) -> Tensor:
     """The whole batch, (batch, ...), of which every process has its slice."""
-    whole: Tensor = _Exchange.apply(own, batch, team)
+    whole: Tensor = _Exchange.apply(own, batch, processes)
     return whole
 
 
@@ -142,8 +142,8 @@ class _Exchange(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, batch: int, team: Team) -> Tensor:
-        ctx.slice, ctx.size, ctx.dtype = team.slice(batch), team.size, own.dtype
+    def forward(ctx: Any, own: Tensor, batch: int, processes: ProcessGroup) -> Tensor:
+        ctx.slice, ctx.size, ctx.dtype = processes.slice(batch), processes.size, own.dtype
         whole = torch.zeros((batch, *own.shape[1:]), dtype=torch.float32, device=own.device)
         whole[ctx.slice] = own
         dist.all_reduce(whole)

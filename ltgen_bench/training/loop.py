@@ -71,8 +71,8 @@ def train(
             raise UsageError(refusal(names, "the checkpoint was written"))
         trainer.restore(saved)
     sinks: list[Sink] = []
-    trackers = Trackers(track if trainer.team.is_main else (), folder, trainer.spec, trainer.step, say)
-    if trainer.team.is_main:
+    trackers = Trackers(track if trainer.processes.is_main else (), folder, trainer.spec, trainer.step, say)
+    if trainer.processes.is_main:
         sinks = [JsonLines(folder / "train.jsonl", trainer.step).write, trackers.write]
     log, steps = Log(trainer, say, sinks), trainer.spec.train.steps
     if saved is not None:
@@ -83,7 +83,7 @@ def train(
         """Save the state; when to do so again."""
         log.flush()
         started = time.perf_counter()
-        if trainer.team.is_main:
+        if trainer.processes.is_main:
             checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed, "code": code})
         now = time.perf_counter()
         return now + (checkpoint_seconds or max(30.0, 100 * (now - started)))
@@ -114,7 +114,7 @@ def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
         "seconds": round(log.seconds, 1),
         "images_per_s": round(rate, 1),
         "flops_per_s": round(flops),
-        "mfu": round(flops / most / trainer.team.size, 4) if most else None,
+        "mfu": round(flops / most / trainer.processes.size, 4) if most else None,
         "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         "parameters_trained": sum(p.numel() for p in trainer.params),
         "alarm_steps": log.alarmed,

@@ -17,7 +17,7 @@ from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.training.batches import Batches, class_means
-from ltgen_bench.training.data_parallel import SharedDenoiser, Team
+from ltgen_bench.training.data_parallel import ProcessGroup, SharedDenoiser
 from ltgen_bench.training.ema import EMA
 from ltgen_bench.training.method import Step, Task
 from ltgen_bench.training.stack import Stack
@@ -39,10 +39,10 @@ class Trainer:
         stack: Stack,
         device: torch.device,
         *,
-        team: Team | None = None,
+        processes: ProcessGroup | None = None,
         compiled: bool = False,
     ) -> None:
-        self.spec, self.stack, self.device, self.team = spec, stack, device, team or Team()
+        self.spec, self.stack, self.device, self.processes = spec, stack, device, processes or ProcessGroup()
         train = spec.train
         num_classes = len(data.class_counts)
         self.task = Task(
@@ -66,8 +66,8 @@ class Trainer:
         stack.wrap(net, self.task, spec.seed)
         self.net = _onto(device, net).train()
         self.network: Network = CompiledDenoiser(self.net) if compiled else self.net
-        if self.team.size > 1:
-            self.network = SharedDenoiser(self.network, self.team)
+        if self.processes.size > 1:
+            self.network = SharedDenoiser(self.network, self.processes)
         self.params = [p for p in self.net.parameters() if p.requires_grad]
         self.ema = EMA([p.detach() for p in self.params], train.ema)
         self.optimizer = torch.optim.Adam(self.params, lr=train.lr, fused=True)
@@ -80,7 +80,7 @@ class Trainer:
             loss, terms = self.stack.loss(step, self.task)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.team.average(self.params)
+        self.processes.average(self.params)
         step.logged["grad_norm"] = _clip([p.grad for p in self.params if p.grad is not None], train.grad_clip)
         for group in self.optimizer.param_groups:
             group["lr"] = train.lr * min(1.0, (self.step + 1) / max(1, train.warmup))
@@ -113,8 +113,8 @@ class Trainer:
 
     def stops(self, stop: Callable[[], bool]) -> bool:
         """Whether to stop after this step. Several processes must agree, which synchronises them: only now and then."""
-        alone = self.team.size == 1
-        return stop() if alone else self.step % AGREE_EVERY == 0 and self.team.any(stop())
+        alone = self.processes.size == 1
+        return stop() if alone else self.step % AGREE_EVERY == 0 and self.processes.any(stop())
 
     def trained_net(self) -> Denoiser:
         """A plain network with the averaged weights, what methods added folded in. Raises UsageError as `export`."""

