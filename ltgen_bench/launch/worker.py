@@ -29,6 +29,7 @@ from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
@@ -141,7 +142,7 @@ class Worker:
                 self.run_folder.model,
                 trained.net,
                 trained.noise_prior,
-                run.diffusion,
+                ddim(run.diffusion, clip=self.job.eval.sample.clip),
                 data.class_names,
                 trained.summary,
             )
