@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ltgen_bench import run
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.diffusion.unet import build
@@ -67,7 +68,11 @@ def test_a_runs_folder_that_cannot_be_written_is_refused(
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     got = cli(*RUN, "--runs", tmp_path)
     assert got.code == 2
-    assert got.err == f"error: --runs {tmp_path} cannot be written: Read-only file system; name another folder\n"
+    sentence = f"--runs {tmp_path} cannot be written: Read-only file system; name another folder"
+    assert got.err == f"error: {sentence}\n"
+    with pytest.raises(UsageError) as refused:
+        run(jobs(tmp_path, 0), quiet=True)
+    assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(("net", "parameters"), [(NetSpec(), 35_746_307), (NetSpec((32, 64), 1), 0)])
