@@ -38,7 +38,9 @@ class Contrast(Method):
     def losses(self, step: Step, task: Task) -> dict[str, torch.Tensor]:
         middle = torch.nn.functional.normalize(step.encoded.hidden.mean((2, 3)), dim=1)
         other_class = step.y[:, None] != step.y
-        return {"similarity": 0.1 * ((middle @ middle.T) * other_class).mean()}
+        similarity = 0.1 * ((middle @ middle.T) * other_class).mean()
+        some = step.encoded.of(torch.tensor([0, 7, 3]))
+        return {"similarity": similarity, "again": step.net.decode(some).square().mean()}
 
 
 METHODS = ("contrast", "ddpm", "cb", "resample", "cbdm", "t2h", "noise-resampling", "cm", "cm+cbdm", "cm+t2h")
