@@ -25,6 +25,7 @@ from ltgen_bench.errors import RunFailed, UsageError, unknown
 from ltgen_bench.launch.launcher import Launcher, Resources, local
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.planning.disk import check_writable
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.runs.job import DataOptions, Execution, Job
@@ -111,6 +112,8 @@ def run(
         raise UsageError(f"run takes the jobs that plan gives, not {wrong[0]!r}")
     startable = {"waiting", "stopped", *(["failed"] if retry_failed else [])}
     todo = [job for job in jobs if job.state in startable]
+    for folder in {job.run_folder.runs for job in todo}:
+        check_writable(folder)
     if todo:
         with _launcher(launcher, todo) as launch, Terminal(console(quiet=quiet), len(todo)) as show:
             launch(todo, show)

@@ -25,8 +25,22 @@ from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from ltgen_bench.data.dataset import Dataset
+    from ltgen_bench.sampling.sampler import Sampler
+    from ltgen_bench.training.method import Method
+    from ltgen_bench.training.tracker import Tracker
 
 Plugin = TypeVar("Plugin")
+
+Kind = Literal["method", "dataset", "metric", "extractor", "sampler", "tracker"]
+BASES: dict[Kind, str] = {
+    "method": "ltgen_bench.training.method.Method",
+    "dataset": "ltgen_bench.data.dataset.Dataset",
+    "metric": "ltgen_bench.scoring.metric.Metric",
+    "extractor": "ltgen_bench.scoring.extractor.ExtractorFamily",
+    "sampler": "ltgen_bench.sampling.sampler.Sampler",
+    "tracker": "ltgen_bench.training.tracker.Tracker",
+}
+"""What a plugin of each kind is a subclass of; by name, as it is imported when one is used."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class Registry(Generic[Plugin]):
 
     def __init__(
         self,
-        kind: Literal["method", "dataset", "metric", "extractor", "sampler", "tracker"],
+        kind: Kind,
         package_path: list[str],
         package: str | None = None,  # whose path that is, where it is not the group of the entry points
     ) -> None:
@@ -69,14 +83,14 @@ class Registry(Generic[Plugin]):
         return dict(sorted(found.items()))
 
     def load(self, name: str, where: str = "") -> type[Plugin]:
-        """Import a plugin's class. Raises UsageError for an unknown name or a file that cannot be imported."""
+        """Import a plugin's class. Raises UsageError for an unknown name, and as `import_entry`."""
         entries, name = self.entries(), normal(name)
         if name not in entries:
             raise UsageError(f"{unknown(self.kind, name, entries, where)}. Searched: {self._searched()}")
         return self.import_entry(entries[name])
 
     def import_entry(self, entry: Entry) -> type[Plugin]:
-        """Raises UsageError for a file that cannot be imported."""
+        """Raises UsageError for a file that cannot be imported, or holds no class of that name and of the kind."""
         name = entry.name
         module_name, _, attribute = entry.module.partition(":")
         try:
@@ -87,6 +101,9 @@ class Registry(Generic[Plugin]):
         candidates = [getattr(module, attribute, None)] if attribute else list(vars(module).values())
         for candidate in candidates:
             if inspect.isclass(candidate) and normal(str(vars(candidate).get("name"))) == name:
+                base, _, base_name = BASES[self.kind].rpartition(".")
+                if not issubclass(candidate, getattr(importlib.import_module(base), base_name)):
+                    raise UsageError(f"{self.kind} {name!r} ({entry.origin}) is no subclass of {BASES[self.kind]}")
                 setattr(candidate, "name", name)  # noqa: B010  it becomes part of results and paths
                 return cast(type[Plugin], candidate)
         raise UsageError(f"{entry.origin} has no class with name = {name!r}")
@@ -142,8 +159,7 @@ def _named_classes(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield constants["name"], (ast.get_docstring(node) or "").partition("\n")[0], constants
 
 
-def methods() -> Registry[object]:
-    """Methods; a loaded class is a subclass of `ltgen_bench.training.method.Method`."""
+def methods() -> Registry[Method]:
     return Registry("method", ltgen_bench.methods.__path__)
 
 
@@ -166,11 +182,9 @@ def dataset(name: str, where: str = "") -> tuple[type[Dataset], str | None]:
     return found.load(name, where), None
 
 
-def samplers() -> Registry[object]:
-    """Samplers; a loaded class is a subclass of `ltgen_bench.sampling.sampler.Sampler`."""
+def samplers() -> Registry[Sampler]:
     return Registry("sampler", ltgen_bench.samplers.__path__)
 
 
-def trackers() -> Registry[object]:
-    """Experiment trackers; a loaded class is a subclass of `ltgen_bench.training.tracker.Tracker`."""
+def trackers() -> Registry[Tracker]:
     return Registry("tracker", ltgen_bench.trackers.__path__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,3 +59,14 @@ def test_a_folder_that_cannot_be_written_to_is_read_and_left_alone(
     (tmp_path / "file").touch()
     assert kept(Inner, tmp_path / "file" / "c.npz", lambda: OUTER.parts[7]).n == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.npz", "file"}
+
+
+def test_a_lock_that_was_lost_meanwhile_costs_the_file_alone(tmp_path: Path) -> None:
+    """As that of a process which was suspended while it computed."""
+
+    def make() -> Inner:
+        (tmp_path / "a.lock").write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "another"}))
+        return OUTER.parts[3]
+
+    assert kept(Inner, tmp_path / "a.npz", make).n == 4
+    assert not (tmp_path / "a.npz").exists()  # that is for the other to write

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from ltgen_bench import run
 from ltgen_bench.diffusion import model_folder
+from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch.launcher import Resources
@@ -52,8 +54,9 @@ def test_a_short_noise_schedule_can_be_saved(tmp_path: Path) -> None:
     """Shorter than the 50 steps of sampling that are the default."""
     net = NetSpec(channels=(32, 64), layers=1, attention=-1)
     made = build(net, size=8, channels=1, num_classes=2, seed=0)
-    model_folder.save(tmp_path / "model", made, None, DiffusionSpec(timesteps=2), ("a", "b"), {})
+    model_folder.save(tmp_path / "model", made, None, ddim(DiffusionSpec(timesteps=2)), ("a", "b"), {})
     assert model_folder.load(tmp_path / "model")[1] is None
+    assert "clip" not in (tmp_path / "model" / model_folder.NOTE).read_text()
 
 
 def test_a_runs_folder_that_cannot_be_written_is_refused(
@@ -65,7 +68,11 @@ def test_a_runs_folder_that_cannot_be_written_is_refused(
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     got = cli(*RUN, "--runs", tmp_path)
     assert got.code == 2
-    assert got.err == f"error: --runs {tmp_path} cannot be written: Read-only file system; name another folder\n"
+    sentence = f"--runs {tmp_path} cannot be written: Read-only file system; name another folder"
+    assert got.err == f"error: {sentence}\n"
+    with pytest.raises(UsageError) as refused:
+        run(jobs(tmp_path, 0), quiet=True)
+    assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(("net", "parameters"), [(NetSpec(), 35_746_307), (NetSpec((32, 64), 1), 0)])

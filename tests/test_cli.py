@@ -344,10 +344,14 @@ def test_show_method(cli: Cli) -> None:
     assert "\n--set cm.w_div=0.2\n" in out
 
 
-def test_show_dataset(cli: Cli) -> None:
+def test_show_dataset(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     out = cli("show", "dataset", "digitslt").out
     assert out.startswith("digitslt: 1,797 real 8x8 grey digits")
     assert out.endswith("preset: smoke\nimbalance: 20\n")
+    monkeypatch.setattr(
+        registry.datasets().load("digitslt"), "imbalance", None
+    )  # as a dataset with its own tail has it
+    assert cli("show", "dataset", "digitslt").out.endswith("\nimbalance: none\n")
 
 
 def test_show_preset(cli: Cli) -> None:

@@ -17,6 +17,7 @@ from ltgen_bench.launch import launcher, worker
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution, Job, Stage
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
+from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import ProcessGroup
 from ltgen_bench.training.method import Method, Step, Task
 from ltgen_bench.training.method_contract import NET, TRAIN
@@ -37,7 +38,9 @@ class Contrast(Method):
     def losses(self, step: Step, task: Task) -> dict[str, torch.Tensor]:
         middle = torch.nn.functional.normalize(step.encoded.hidden.mean((2, 3)), dim=1)
         other_class = step.y[:, None] != step.y
-        return {"similarity": 0.1 * ((middle @ middle.T) * other_class).mean()}
+        similarity = 0.1 * ((middle @ middle.T) * other_class).mean()
+        some = step.encoded.of(torch.tensor([0, 7, 3]))
+        return {"similarity": similarity, "again": step.net.decode(some).square().mean()}
 
 
 METHODS = ("contrast", "ddpm", "cb", "resample", "cbdm", "t2h", "noise-resampling", "cm", "cm+cbdm", "cm+t2h")
@@ -145,6 +148,16 @@ def test_a_team_says_why_it_failed(tmp_path: Path) -> None:
     assert launcher.supervise(job, "test").code == worker.FAILED
     assert "became nan" in job.run_folder.why_failed() or "became inf" in job.run_folder.why_failed()
     assert job.run_folder.state() == "failed"
+
+
+@pytest.mark.xdist_group("run")
+def test_what_a_team_cannot_use_is_said_as_by_one_process(tmp_path: Path) -> None:
+    job = together(job_of(tmp_path))
+    checkpoint.save(job.run_folder.path, {"run_id": job.run.run_id, "code": {"method cm": "of other code"}})
+    code, reason = launcher.supervise(job, "test")
+    assert code == worker.UNUSABLE
+    assert reason.startswith("error: method cm: the code has been edited since the checkpoint was written; raise its")
+    assert job.run_folder.state() == "stopped"
 
 
 @pytest.mark.xdist_group("run")

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ltgen_bench.data import image_grid
 from ltgen_bench.data.image_grid import class_label, drawable, save_extremes, save_grid
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
@@ -77,3 +79,27 @@ def test_large_images_are_reduced(digits: LongTail, tmp_path: Path) -> None:
     save_grid(Images(pixels, np.repeat(np.arange(10), 4)), digits, tmp_path / "grid.png", title="x")
     with Image.open(tmp_path / "grid.png") as image:
         assert max(image.size) < 4000
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1, 32), (8, 32), (12, 36), (28, 56), (32, 32), (100, 100), (200, 128)])
+def test_small_images_are_enlarged_smoothly_and_others_kept(
+    digits: LongTail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, shown: int
+) -> None:
+    drawn: list[np.ndarray] = []
+    legends: list[str] = []
+    draw = image_grid._draw
+
+    def note(pixels: np.ndarray, rows: Any, title: str, legend: str) -> Any:
+        drawn.append(pixels)
+        legends.append(legend)
+        return draw(pixels, rows, title, legend)
+
+    monkeypatch.setattr(image_grid, "_draw", note)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, size, size, 3), np.uint8)
+    save_grid(Images(pixels, np.repeat(np.arange(10), 2)), digits, tmp_path / "grid.png", title="x")
+    assert drawn[0].shape == (20, shown, shown, 3)
+    if size == shown:
+        np.testing.assert_array_equal(drawn[0], pixels)
+    assert (f"enlarged smoothly from {size}x{size}" in legends[0]) == (size < shown)
+    if size == 8:  # not by nearest pixel
+        assert len(np.unique(drawn[0][0, :4, :4], axis=0)) > 1

@@ -60,6 +60,29 @@ def test_a_method_that_predicts_something_else_than_noise_is_told_so(digits):
         CLAIMS[SAMPLES](Stack([Velocity()]), digits)
 
 
+class Early(Method):
+    """Training at early times alone, which is the schedule's to say: all methods of a combination would be."""
+
+    name = "early"
+
+    def target(self, step, task):
+        step.t.clamp_(max=99)
+
+
+class Blurred(Method):
+    name = "blurred"
+
+    def losses(self, step, task):
+        step.xt = step.xt / 2
+        return {}
+
+
+@pytest.mark.parametrize(("method", "changed"), [(Early(), "t"), (Blurred(), "xt")])
+def test_a_method_that_changes_what_all_share_is_told_so(method, changed, digits):
+    with pytest.raises(Broken, match=rf"it changes step\.{changed}, which all methods share"):
+        method_contract.same_draws(Stack([method]), digits)
+
+
 class NaN(Method):
     name = "nan"
 

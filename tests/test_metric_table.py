@@ -17,6 +17,7 @@ import pytest
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.tables import tables
 from ltgen_bench.leaderboard.text import score_text
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.feature_sets import Figures
@@ -149,8 +150,13 @@ def test_tables_show_a_metric_that_is_in_the_records_and_not_installed(make_reco
     assert "0.8" in page
     assert "spread" not in plain
     assert "spread ↑" in score_text(brought)
-    shown_otherwise = dataclasses.replace(brought.eval, metrics=(dataclasses.replace(spread, decimals=3),))
-    assert shown_otherwise.eval_id == brought.eval_id != record.eval_id
+    in_three_decimals = dataclasses.replace(brought.eval, metrics=(dataclasses.replace(spread, decimals=3),))
+    assert in_three_decimals.eval_id == brought.eval_id != record.eval_id
+    (one,) = tables([brought, dataclasses.replace(brought, eval=in_three_decimals)])
+    assert len(one.records) == 2
+    newer = dataclasses.replace(brought.eval, metrics=(dataclasses.replace(spread, version=4),))
+    titles = [table.title for table in tables([record, brought, dataclasses.replace(brought, eval=newer)])]
+    assert {title.rpartition(", ")[2] for title in titles} == {f"metrics.spread {n}" for n in ("none", 3, 4)}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, [1.0], "1.0"])

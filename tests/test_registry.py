@@ -14,7 +14,7 @@ import pytest
 import ltgen_bench
 from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
-from ltgen_bench.registry import Registry
+from ltgen_bench.registry import Entry, Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ["cb", "cbdm", "cm", "ddpm", "noise-resampling", "resample", "t2h"]
@@ -34,7 +34,7 @@ class Mine(Method):
 '''
 
 
-PLAIN = 'class Plain:\n    name = "plain"\n'  # enough to be found, and imported in no time
+PLAIN = 'from ltgen_bench import Method\n\n\nclass Plain(Method):\n    name = "plain"\n'
 
 
 def python(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -127,7 +127,11 @@ def test_an_installation_finds_what_is_dropped_into_a_checkout(tmp_path: Path) -
 @pytest.mark.parametrize("file", ["ddpm", "renamed"])
 def test_a_checkout_wins_over_the_installation_with_a_note(tmp_path: Path, file: str) -> None:
     """Also when a method is edited that the installation ships, or moved to another file there."""
-    edited = 'class Edited:\n    """Edited here."""\n\n    name = "ddpm"\n'
+    edited = (
+        PLAIN.replace("Plain", "Edited")
+        .replace("    name", '    """Edited here."""\n\n    name')
+        .replace("plain", "ddpm")
+    )
     here = checkout(tmp_path, **{"cb": "# changed\n", file: edited})
     done = python(*LIST, cwd=here)
     assert done.returncode == 0
@@ -232,6 +236,19 @@ def test_only_classes_with_a_name_are_plugins(folders: Callable[..., Registry[An
         }
     ).entries()
     assert list(found) == ["typed"]
+
+
+@pytest.mark.parametrize("kind", registry.BASES)
+def test_a_class_that_is_not_of_the_kind_is_refused(
+    kind: registry.Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.py").write_text('class Odd:\n    name = "odd"\n')
+    found: Registry[Any] = Registry(kind, [str(tmp_path)])
+    entry = Entry("odd", "", str(tmp_path / "odd.py"), "odd")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError) as refused:
+        found.import_entry(entry)
+    assert str(refused.value) == f"{kind} 'odd' ({tmp_path}/odd.py) is no subclass of {registry.BASES[kind]}"
 
 
 def test_unknown_names_get_the_near_miss() -> None:

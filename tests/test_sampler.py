@@ -283,5 +283,5 @@ def test_a_sampler_is_checked_at_planning():
 def test_what_is_no_sampler_is_refused(tmp_path, monkeypatch):
     (tmp_path / "no_sampler.py").write_text("class Mine:\n    name = 'mine'\n")
     monkeypatch.setattr(samplers, "__path__", [str(tmp_path)])
-    with pytest.raises(UsageError, match="sampler 'mine' is not a subclass of"):
+    with pytest.raises(UsageError, match=r"sampler 'mine' .* is no subclass of"):
         find("mine")

@@ -240,7 +240,8 @@ def test_compiled_a_pass_is_one_graph(digits, text, settings, graphs, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("name", "tflops"), [("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756), ("NVIDIA A100-SXM4", 312)]
+    ("name", "tflops"),
+    [("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756), ("NVIDIA A100-SXM4", 312), ("NVIDIA L40", 181)],
 )
 def test_peak_of_known_gpus(name, tflops, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)

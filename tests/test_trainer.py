@@ -256,3 +256,11 @@ def test_a_crash_while_saving_leaves_a_whole_checkpoint(digits, tmp_path, surviv
         checkpoint.save(tmp_path, made.state() | {"seconds": 1.0, "alarmed": {}})
     monkeypatch.undo()
     assert checkpoint.load(tmp_path, made.spec.run_id, print)["step"] == (1 if survivor == 0 else 2)
+
+
+def test_a_log_that_a_crash_has_damaged_is_gone_on_with(tmp_path):
+    path = tmp_path / "train.jsonl"
+    whole = b'{"step": 50, "loss": 1.0}\n'
+    path.write_bytes(whole + b'\xff\xfe\n{"step": 100, "loss": 1.0}\n{"st')
+    JsonLines(path, 60)
+    assert path.read_bytes() == whole

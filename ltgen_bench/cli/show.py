@@ -107,7 +107,7 @@ def show_dataset(name: str) -> None:
 
     kind = registry.datasets().load(name, f"show dataset {name}")
     print(f"{name}: {inspect.getdoc(kind)}\n\nfile: {registry.datasets().entries()[name].origin}")
-    print(f"preset: {kind.preset}\nimbalance: {kind.imbalance:g}")
+    print(f"preset: {kind.preset}\nimbalance: {'none' if kind.imbalance is None else f'{kind.imbalance:g}'}")
 
 
 def show_preset(name: str) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
-from ltgen_bench.data.resize import resized
+from ltgen_bench.data.resize import scaled
 from ltgen_bench.storage.atomic_files import atomic_write
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 MAX_ROWS = 30
 """Classes shown; of more, evenly spaced ones by size, the largest and the smallest among them."""
 COLUMNS = 12
-MAX_SIZE = 128
-"""Pixels of an image in a picture: larger ones are reduced, as a picture has at most 65,536."""
+MIN_SIZE, MAX_SIZE = 32, 128
+"""Pixels of an image in a picture. Smaller ones are enlarged by a whole number, smoothly: as squares of one colour they
+are hard to make out. Larger ones are reduced, as a picture has at most 65,536."""
 LABEL = 30
 """Characters of a class's name that there is room for."""
 COLOURS = {"majority": "#1b6ca8", "medium": "#444444", "minority": "#b8336a"}
@@ -114,9 +115,10 @@ def _matplotlib() -> Iterator[None]:
 
 def _save(images: Images, rows: Sequence[_Row], path: Path, title: str, legend: str) -> None:
     index = np.concatenate([row.index for row in rows])
-    shown = images[index]
-    if images.pixels.shape[1] > MAX_SIZE:
-        shown = resized(shown, MAX_SIZE)
+    size = images.pixels.shape[1]
+    shown = scaled(images[index], min(size * math.ceil(MIN_SIZE / size), MAX_SIZE))
+    if size < MIN_SIZE:
+        legend = f"{legend} · enlarged smoothly from {size}x{size}"
     with _matplotlib(), atomic_write(path) as file:
         _draw(shown.pixels, rows, title, legend).savefig(file, format="png")
 
@@ -127,9 +129,8 @@ def _draw(pixels: NDArray[np.uint8], rows: Sequence[_Row], title: str, legend: s
     from matplotlib.figure import Figure
 
     size, channels = pixels.shape[1], pixels.shape[3]
-    zoom = max(1, math.ceil(32 / size))
-    gap = max(1, size // 16)
-    below = math.ceil(11 / zoom) if any(row.captions for row in rows) else gap  # room for a caption of 5 points
+    gap = size // 16
+    below = 11 if any(row.captions for row in rows) else gap  # points: room for a caption of 5
     across, down = size + gap, size + below
     columns = max(len(row.index) for row in rows)
     canvas = np.full((len(rows) * down - gap, columns * across - gap, channels), 255, np.uint8)
@@ -138,9 +139,9 @@ def _draw(pixels: NDArray[np.uint8], rows: Sequence[_Row], title: str, legend: s
         for x in range(len(row.index)):
             canvas[y * down : y * down + size, x * across : x * across + size] = next(image)
 
-    height, width = len(rows) * down * zoom / 72, columns * across * zoom / 72
+    height, width = len(rows) * down / 72, columns * across / 72  # a pixel is a point
     label_width, title_height = 2.0, 0.5
-    total_width, total_height = max(width, 3.0) + label_width + 0.1, height + title_height + 0.1
+    total_width, total_height = max(width, 4.0) + label_width + 0.1, height + title_height + 0.1
     figure = Figure(figsize=(total_width, total_height), dpi=144)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((label_width / total_width, 0.1 / total_height, width / total_width, height / total_height))
@@ -151,8 +152,9 @@ def _draw(pixels: NDArray[np.uint8], rows: Sequence[_Row], title: str, legend: s
     for y, row in enumerate(rows):
         for x, caption in enumerate(row.captions):
             place = (x * across + size / 2, y * down + size + below / 3)
-            text = caption[: size * zoom // 3]
-            axes.text(*place, text, fontsize=5, ha="center", va="center", color="#666666", parse_math=False)
+            axes.text(
+                *place, caption[: size // 3], fontsize=5, ha="center", va="center", color="#666666", parse_math=False
+            )
     axes.set_xticks([])
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -1,4 +1,4 @@
-"""Reducing images to the size that a network takes."""
+"""Images at another size: reduced to what a network takes, or enlarged to be looked at."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 
 def resized(images: Images, size: int) -> Images:
     """Reduce square images to size x size pixels, each with `square`. Raises UsageError when they are smaller."""
+    native = images.pixels.shape[1]
+    if not 1 <= size <= native:
+        raise UsageError(f"--size {size}: the images have {native}x{native} pixels and can only be reduced")
+    return scaled(images, size)
+
+
+def scaled(images: Images, size: int) -> Images:
+    """Square images, each with `square`, at size x size pixels; those that have as many stay as they are."""
     from PIL import Image
 
     count, native, _, channels = images.pixels.shape
     if size == native:
         return images
-    if not 1 <= size < native:
-        raise UsageError(f"--size {size}: the images have {native}x{native} pixels and can only be reduced")
     flat = images.pixels[..., 0] if channels == 1 else images.pixels
     pixels = np.empty((count, size, size, channels), np.uint8)
-    for small, large in zip(pixels, flat, strict=True):
-        small[...] = np.asarray(square(Image.fromarray(large), size)).reshape(small.shape)
+    for new, old in zip(pixels, flat, strict=True):
+        new[...] = np.asarray(square(Image.fromarray(old), size)).reshape(new.shape)
     return Images(pixels, images.labels)
 
 

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
-from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.errors import UsageError
-from ltgen_bench.spec.specs import DiffusionSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 NOTE = "ltgen_bench.json"
 
@@ -27,27 +28,29 @@ def save(
     folder: Path,
     net: Denoiser,
     noise_prior: NoisePrior | None,
-    diffusion: DiffusionSpec,
+    scheduler: DDIMScheduler,
     class_names: tuple[str, ...],
     training: Mapping[str, Any],
 ) -> None:
-    """Write the folder, all or nothing: weights and config for `UNet2DModel.from_pretrained`, a DDIM scheduler, the
-    noise prior if the method has one, and a note on labels and training. Raises UsageError when the folder exists."""
+    """Write the folder, all or nothing: weights and config for `UNet2DModel.from_pretrained`, the scheduler to sample
+    with, the noise prior if the method has one, and a note on labels and training. Raises UsageError when the folder
+    exists."""
     if folder.exists():
         raise UsageError(f"{folder} exists already")
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         unet = net.unet.to("cpu", memory_format=torch.contiguous_format)
         unet.save_pretrained(part)
-        ddim(diffusion).save_pretrained(part)
+        scheduler.save_pretrained(part)
         if noise_prior is not None:
             mean, std = noise_prior
             prior = {"mean": mean.cpu().contiguous(), "std": std.cpu().contiguous()}
             save_file(prior, part / "noise_prior.safetensors")
+        clips = "; give the scheduler's step use_clipped_model_output=True" if scheduler.config.clip_sample else ""
         note = {
             "labels": dict(enumerate(class_names)),
             "null_label": len(class_names),
-            "images": "in [-1, 1]; the network predicts the noise",
+            "images": f"in [-1, 1]; the network predicts the noise{clips}",
             "noise_prior": noise_prior is not None,
             "training": training,
         }

@@ -47,7 +47,7 @@ def evaluate(
             f"the metrics from outside the package, {_names(metrics)}, are not those this was planned with, "
             f"{_names(score_spec.metrics)}; plan it again"
         )
-    cache = run_folder.path.parents[2] / "features"
+    cache = run_folder.runs / "features"
     scoring = Scoring(images, RealImages.of(data), features, cache=cache, seed=source.seed, progress=progress)
     scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():

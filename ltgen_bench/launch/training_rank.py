@@ -13,7 +13,7 @@ import sys
 import torch
 
 from ltgen_bench.device import pick_device
-from ltgen_bench.errors import RunFailed
+from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch.process import die_with_parent
 from ltgen_bench.launch.worker import Worker
 from ltgen_bench.runs.job import Job
@@ -47,8 +47,9 @@ def main() -> int:
     except Exception as error:
         fault = job.run_folder.rank_failed
         if not fault.exists():  # the first one to fail is the cause
-            reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-            write_json(fault, {"reason": reason})
+            known = isinstance(error, RunFailed | UsageError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            write_json(fault, {"reason": reason, "usage": isinstance(error, UsageError)})
         raise
     finally:
         if torch.distributed.is_initialized():

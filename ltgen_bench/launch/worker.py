@@ -30,6 +30,7 @@ from ltgen_bench.device import describe_device, pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
@@ -68,12 +69,12 @@ class Worker:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         where = describe_device(self.device) + (f", CUDA_VISIBLE_DEVICES={visible}" if visible else "")
         stage = job.stage
-        if stage.name == "sample":
-            self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
-            return self.make_shards(self.load())
         code = fingerprints((m.name for m in job.run.methods), job.run.dataset.name, job.eval.sample.sampler)
         if names := edited(job.code, code):
             raise UsageError(f"{' and '.join(names)}: the code was edited since this was planned; plan it again")
+        if stage.name == "sample":
+            self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
+            return self.make_shards(self.load())
         run_folder.create(job.run, code)
         run_folder.failed.unlink(missing_ok=True)
         self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
@@ -142,7 +143,7 @@ class Worker:
                 self.run_folder.model,
                 trained.net,
                 trained.noise_prior,
-                run.diffusion,
+                ddim(run.diffusion, clip=self.job.eval.sample.clip),
                 data.class_names,
                 trained.summary,
             )
@@ -169,9 +170,9 @@ class Worker:
         if self.run_folder.model.exists():
             return
         if fault.exists():
-            reason = read_json(fault)["reason"]
+            value = read_json(fault)
             fault.unlink()
-            raise RunFailed(reason)
+            raise (UsageError if value["usage"] else RunFailed)(value["reason"])
         raise Stopped("the training was stopped")
 
     def sample(self, data: LongTail) -> Images:

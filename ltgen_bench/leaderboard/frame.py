@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ltgen_bench.leaderboard.rows import ordered
-from ltgen_bench.leaderboard.tables import flat
+from ltgen_bench.leaderboard.tables import eval_settings, flat
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.serialise import to_json
 
@@ -41,6 +41,6 @@ def _identity(record: Record) -> dict[str, Any]:
         "run_id": record.run_id,
         "config_id": record.run.config_id,
         "eval_id": record.eval_id,
-        **dict(flat(run | methods | to_json(record.eval))),
+        **dict(flat(run | methods | eval_settings(record))),
         **{name: record.provenance.get(name) for name in ("commit", "dirty", "finished")},
     }

@@ -67,6 +67,8 @@ def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _short(value: object) -> str:
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)[:12]
 
 
@@ -74,7 +76,12 @@ def _settings(record: Record) -> dict[str, Any]:
     """What must be equal for two rows to share a table: everything but the method and the seed."""
     run = to_json(record.run)
     same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed", "name", "sha256")}
-    return same | to_json(record.eval)
+    return same | eval_settings(record)
+
+
+def eval_settings(record: Record) -> dict[str, Any]:
+    """How it was scored; of metrics from outside the package their versions, as the rest is how they are shown."""
+    return to_json(record.eval) | {"metrics": {metric.name: metric.version for metric in record.eval.metrics}}
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -47,6 +47,11 @@ class RunFolder:
         return cls(runs / spec.dataset.name / spec.method / spec.run_id)
 
     @property
+    def runs(self) -> Path:
+        """The folder of all runs that it lies in."""
+        return self.path.parents[2]
+
+    @property
     def spec(self) -> RunSpec | ExternalSpec:
         """Raises UsageError when spec.json is missing or not readable."""
         path = self.spec_file

@@ -51,7 +51,8 @@ def cached(
         with contextlib.suppress(lock.Held), lock.hold(path.with_suffix(".lock")):
             if (found := _read(path, unpack)) is None:  # nobody was a moment faster
                 found = make()
-                with contextlib.suppress(OSError), atomic_write(path) as file:  # such as a full disk
+                # A full disk, or a lock that another took over meanwhile, costs the file alone.
+                with contextlib.suppress(OSError, lock.Lost), atomic_write(path) as file:
                     arrays: dict[str, Any] = dict(pack(found))
                     np.savez(file, **arrays)
             return found

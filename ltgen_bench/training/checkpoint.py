@@ -12,7 +12,11 @@ import torch
 
 from ltgen_bench.storage.atomic_files import atomic_write
 
-UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError)
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, RuntimeError, TypeError, EOFError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
+"""What reading a damaged file can raise."""
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 
 
@@ -44,15 +48,7 @@ def load(folder: Path, run_id: str, say: Callable[[str], None]) -> dict[str, Any
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             if state["run_id"] != run_id:
                 raise ValueError(f"it belongs to run {state['run_id']}")
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            RuntimeError,
-            TypeError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-        ) as error:
+        except UNREADABLE as error:
             say(f"checkpoint {path} cannot be used ({error}); falling back to an older one or the start")
             continue
         return state

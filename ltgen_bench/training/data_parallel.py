@@ -84,7 +84,9 @@ class SharedDenoiser(nn.Module):
         encoded = self.net.encode(x[own], t[own], y[own], self._of_slice("encoder", masks, len(x)))
         return EncodedSlice(encoded, len(x), self.processes)
 
-    def decode(self, encoded: EncodedSlice, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
+    def decode(self, encoded: EncodedSlice | Encoded, masks: Masks | None = None, rows: Tensor | None = None) -> Tensor:
+        if isinstance(encoded, Encoded):  # parts that every process has
+            return self.net.decode(encoded, masks, rows)
         # Of some images only: still all of the slice. Which process has how many of them is for the device to know.
         eps = self.net.decode(encoded.own, self._of_slice("decoder", masks, encoded.batch))
         whole = exchange(eps, encoded.batch, self.processes)
@@ -126,6 +128,10 @@ class EncodedSlice:
     @property
     def emb(self) -> Tensor:
         return exchange(self.own.emb, self.batch, self.processes)
+
+    def of(self, rows: Tensor) -> Encoded:
+        """That of some images of the whole batch, by index, in every process."""
+        return Encoded(self.hidden, self.skips, self.emb).of(rows)
 
 
 def exchange(own: Tensor, batch: int, processes: ProcessGroup) -> Tensor:

@@ -98,6 +98,10 @@ def same_draws(stack: Stack, data: LongTail) -> None:
     mine, plain = trainer(stack, data), trainer(parse_methods("ddpm"), data)
     for index in range(STEPS):
         a, b = mine.make_step(index), plain.make_step(index)
+        stack.loss(a, mine.task)
+        for name, value in vars(mine.make_step(index)).items():
+            if isinstance(value, Tensor):
+                _require(torch.equal(getattr(a, name), value), f"it changes step.{name}, which all methods share")
         _require(torch.equal(a.t, b.t), f"other times than ddpm at step {index}")
         _require(a.unconditional == b.unconditional, f"other label dropout than ddpm at step {index}")
         if stack.sampling(mine.task) is None:

@@ -13,9 +13,7 @@ from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
 from ltgen_bench.rng import generator
 from ltgen_bench.spec.serialise import canonical, override, to_json
-from ltgen_bench.spec.specs import (
-    MethodSpec,
-)
+from ltgen_bench.spec.specs import MethodSpec
 from ltgen_bench.training.method import HOOKS, Method, Step, Task
 
 if TYPE_CHECKING:
@@ -113,23 +111,16 @@ def parse_methods(text: str, settings: Mapping[str, Mapping[str, str]] | None = 
     """
     methods = []
     for name in text.split("+"):
-        kind = _load(name.strip(), f"--method {text}")
+        kind = registry.methods().load(name.strip(), f"--method {text}")
         methods.append(override(kind(), (settings or {}).get(name.strip(), {}), name.strip()))
     return Stack([m for m in methods if not overrides_nothing(m)] or methods[:1])
-
-
-def _load(name: str, where: str = "") -> type[Method]:
-    kind = registry.methods().load(name, where)
-    if not issubclass(kind, Method):
-        raise UsageError(f"method {name!r} is not a subclass of ltgen_bench.Method")
-    return kind
 
 
 def build_stack(specs: Iterable[MethodSpec]) -> Stack:
     """The methods of a spec. Raises UsageError when a method's version is not the installed one."""
     methods = []
     for spec in specs:
-        kind = _load(spec.name)
+        kind = registry.methods().load(spec.name)
         if kind.version != spec.version:
             raise UsageError(f"this run is of {spec.name} version {spec.version}; installed is version {kind.version}")
         methods.append(kind(**spec.params))

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def find(name: str) -> type[Tracker]:
     if name not in known.entries():
         more = f"others come from installed packages (entry point group {known.group}) or LTGEN_PLUGINS"
         raise UsageError(f"{unknown('tracker', name, known.entries(), f'--track {name}')}; {more}")
-    return cast(type[Tracker], known.load(name))
+    return known.load(name)
 
 
 class Trackers:

@@ -15,7 +15,7 @@ import torch
 from whole_runs import command_of, contents, end_of, job_of, work
 
 from ltgen_bench.launch import worker
-from ltgen_bench.runs.job import Job
+from ltgen_bench.runs.job import Job, Stage
 from ltgen_bench.source_code import fingerprints
 
 pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.skipif(os.name != "posix", reason="needs signals")]
@@ -90,8 +90,9 @@ def test_a_run_from_before_there_were_fingerprints_goes_on(runs: Path, edit: Cal
     assert job.run_folder.code == {}  # nobody knows what it was begun with
 
 
-def test_code_that_was_edited_since_the_plan_is_not_used(runs: Path) -> None:
-    job = dataclasses.replace(job_of("boom", runs), code={"method boom": "of other code"})
+@pytest.mark.parametrize("stage", [Stage(), Stage("train"), Stage("sample", 0, 2)], ids=lambda stage: stage.name)
+def test_code_that_was_edited_since_the_plan_is_not_used(runs: Path, stage: Stage) -> None:
+    job = dataclasses.replace(job_of("boom", runs), code={"method boom": "of other code"}, stage=stage)
     code, reason = end_of(job)
     assert code == worker.UNUSABLE
     assert reason == "error: method boom: the code was edited since this was planned; plan it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -140,7 +141,7 @@ def test_scoring_with_other_guidance_trains_nothing(finished: Finished, cli: Cli
 
 
 def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished, cli: Cli, tmp_path: Path) -> None:
-    from diffusers import UNet2DModel
+    from diffusers import DDIMScheduler, UNet2DModel
 
     arguments = ("export", finished.job.run.run_id[:6], tmp_path / "exported", "--runs", finished.runs)
     got = cli(*arguments)
@@ -150,5 +151,8 @@ def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished,
     x, t, y = torch.randn(4, 1, 8, 8), torch.tensor([0, 10, 500, 999]), torch.tensor([0, 3, 9, 10])  # 10: no label
     with torch.no_grad():
         torch.testing.assert_close(plain(x, t, y).sample, ours(x, t, y), atol=1e-5, rtol=0)
+    assert DDIMScheduler.from_pretrained(tmp_path / "exported").config.clip_sample  # as the preset's sampler does
+    note = json.loads((tmp_path / "exported" / "ltgen_bench.json").read_text())
+    assert note["images"].endswith("give the scheduler's step use_clipped_model_output=True")
     again = cli(*arguments)
     assert (again.code, again.err) == (2, f"error: {tmp_path / 'exported'} exists already; name a new folder\n")
