@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ltgen_bench.scoring.pack import kept, pack, unpack
+from ltgen_bench.scoring.pack import cached_dataclass, pack, unpack
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def test_what_was_packed_is_unpacked_with_its_types(tmp_path: Path) -> None:
     assert (back.scale, back.other, back.named, list(back.parts)) == (0.5, None, {}, [3, 7])
     assert (back.parts[3].n, back.parts[7].values.shape) == (4, (0,))
     assert torch.equal(back.parts[3].values, torch.arange(4.0))
-    kept(Outer, tmp_path / "a.npz", lambda: OUTER)
+    cached_dataclass(Outer, tmp_path / "a.npz", lambda: OUTER)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         assert set(file) == {"scale", "parts/3/values", "parts/3/n", "parts/7/values", "parts/7/n"}
 

@@ -19,7 +19,7 @@ from ltgen_bench.storage.array_cache import cached
 T = TypeVar("T")
 
 
-def kept(kind: type[T], path: Path | None, make: Callable[[], T]) -> T:
+def cached_dataclass(kind: type[T], path: Path | None, make: Callable[[], T]) -> T:
     """`array_cache.cached` of a dataclass."""
     found: T = cached(path, make, pack, lambda arrays: unpack(kind, arrays))
     return found

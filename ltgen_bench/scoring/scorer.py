@@ -25,7 +25,7 @@ from ltgen_bench.scoring.feature_sets import Comparison, Figures, read
 from ltgen_bench.scoring.labels import LabelFigures
 from ltgen_bench.scoring.metric_table import load_metric, metric_name, metric_table
 from ltgen_bench.scoring.metrics.frechet import Moments, Pair
-from ltgen_bench.scoring.pack import kept
+from ltgen_bench.scoring.pack import cached_dataclass
 from ltgen_bench.scoring.reference import ReferenceStatistics
 from ltgen_bench.scoring.scopes import Scopes
 from ltgen_bench.storage.array_cache import key
@@ -119,7 +119,7 @@ class Scoring:
         path = self.cache_file(
             "reference", ReferenceStatistics.VERSION, contents, groups, len(whole.generated), whole.seed
         )
-        return kept(ReferenceStatistics, path, lambda: ReferenceStatistics.of(self.scopes))
+        return cached_dataclass(ReferenceStatistics, path, lambda: ReferenceStatistics.of(self.scopes))
 
     @functools.cached_property
     def pairs(self) -> dict[str, Pair]:
@@ -143,7 +143,7 @@ class Scoring:
         return {name: _mean([classes[str(c)] for c in ids]) for name, ids in self.scopes.classes.items()}
 
     def cache_file(self, what: str, version: int, contents: Iterable[NDArray[Any]], *identity: Any) -> Path | None:
-        """Where to keep what depends on the extractor, on contents and on an identity. version: of what is kept."""
+        """Where to keep what depends on the extractor, on contents and on an identity. version: of what is cached_dataclass."""
         whole = [version, SCORE_VERSION, self.extractor.id, self.extractor.sha256, *identity]
         return self.cache and self.cache / f"{what}-{key(whole, contents)}.npz"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ltgen_bench.scoring.metric import Metric
 from ltgen_bench.scoring.metrics.kid import kid, within
 from ltgen_bench.scoring.metrics.precision_recall import memorised, radii
-from ltgen_bench.scoring.pack import kept
+from ltgen_bench.scoring.pack import cached_dataclass
 from ltgen_bench.scoring.scopes import CLASS_CAP
 from ltgen_bench.scoring.shares import class_mean
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ltgen_bench.scoring.feature_sets import FeatureSet, Figures
     from ltgen_bench.scoring.scorer import Scoring
 
-_VERSION = 2  # of what is kept
+_VERSION = 2  # of what is cached_dataclass
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Memorised(Metric):
 def _statistics(scoring: Scoring, train: FeatureSet, unseen: FeatureSet) -> TrainStatistics:
     contents = [array for images in (train, unseen) for array in (images.labels, images.digests)]
     path = scoring.cache_file("train", _VERSION, contents)
-    return kept(TrainStatistics, path, lambda: TrainStatistics.of(train, unseen))
+    return cached_dataclass(TrainStatistics, path, lambda: TrainStatistics.of(train, unseen))
 
 
 def _gaps(fake: FeatureSet, train: FeatureSet, unseen: FeatureSet, seed: int) -> dict[int, tuple[float, float]]:
