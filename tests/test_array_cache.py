@@ -44,20 +44,20 @@ def test_what_was_packed_is_unpacked_with_its_types(tmp_path: Path) -> None:
 
 def test_a_file_of_another_layout_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    kept(Inner, path, lambda: OUTER.parts[3])
-    assert kept(Outer, path, lambda: OUTER) is OUTER
-    assert kept(Outer, path, lambda: pytest.fail("is there")).scale == 0.5
+    cached_dataclass(Inner, path, lambda: OUTER.parts[3])
+    assert cached_dataclass(Outer, path, lambda: OUTER) is OUTER
+    assert cached_dataclass(Outer, path, lambda: pytest.fail("is there")).scale == 0.5
 
 
 def test_a_folder_that_cannot_be_written_to_is_read_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept(Inner, tmp_path / "a.npz", lambda: OUTER.parts[3])
+    cached_dataclass(Inner, tmp_path / "a.npz", lambda: OUTER.parts[3])
     monkeypatch.setattr(os, "access", lambda *_: False)  # a superuser may write anywhere
-    assert kept(Inner, tmp_path / "a.npz", lambda: pytest.fail("is there")).n == 4
-    assert kept(Inner, tmp_path / "b.npz", lambda: OUTER.parts[7]).n == 0
+    assert cached_dataclass(Inner, tmp_path / "a.npz", lambda: pytest.fail("is there")).n == 4
+    assert cached_dataclass(Inner, tmp_path / "b.npz", lambda: OUTER.parts[7]).n == 0
     (tmp_path / "file").touch()
-    assert kept(Inner, tmp_path / "file" / "c.npz", lambda: OUTER.parts[7]).n == 0
+    assert cached_dataclass(Inner, tmp_path / "file" / "c.npz", lambda: OUTER.parts[7]).n == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.npz", "file"}
 
 
@@ -68,5 +68,5 @@ def test_a_lock_that_was_lost_meanwhile_costs_the_file_alone(tmp_path: Path) -> 
         (tmp_path / "a.lock").write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "another"}))
         return OUTER.parts[3]
 
-    assert kept(Inner, tmp_path / "a.npz", make).n == 4
+    assert cached_dataclass(Inner, tmp_path / "a.npz", make).n == 4
     assert not (tmp_path / "a.npz").exists()  # that is for the other to write

@@ -363,14 +363,14 @@ def test_whatever_becomes_of_drivers_each_run_is_trained_once(
 
 @pytest.mark.xdist_group("run")
 def test_a_failed_run_is_not_tried_again_and_stops_no_other(plugins: Path, tmp_path: Path) -> None:
-    (plugins / "boom.py").write_text(
-        "from ltgen_bench.training.method import Method\n\n\nclass Boom(Method):\n    name = 'boom'\n\n"
+    (plugins / "burst.py").write_text(
+        "from ltgen_bench.training.method import Method\n\n\nclass Burst(Method):\n    name = 'burst'\n\n"
         "    def losses(self, step, task):\n        if step.seed == 0:\n            raise ValueError('no luck')\n"
         "        return {}\n"
     )
     # The run that fails comes before the other.
-    code, out = Command(tmp_path / "runs", "--max-parallel", "1", method="boom").end()
-    failed, other = jobs_of(tmp_path / "runs", "boom")
+    code, out = Command(tmp_path / "runs", "--max-parallel", "1", method="burst").end()
+    failed, other = jobs_of(tmp_path / "runs", "burst")
     assert code == 1
     assert (failed.state, other.state) == ("failed", "done")
     assert "failed: ValueError: no luck" in out

@@ -143,7 +143,7 @@ class Scoring:
         return {name: _mean([classes[str(c)] for c in ids]) for name, ids in self.scopes.classes.items()}
 
     def cache_file(self, what: str, version: int, contents: Iterable[NDArray[Any]], *identity: Any) -> Path | None:
-        """Where to keep what depends on the extractor, on contents and on an identity. version: of what is cached_dataclass."""
+        """Where to keep what depends on the extractor, on contents and on an identity. version: of what is kept."""
         whole = [version, SCORE_VERSION, self.extractor.id, self.extractor.sha256, *identity]
         return self.cache and self.cache / f"{what}-{key(whole, contents)}.npz"
 
