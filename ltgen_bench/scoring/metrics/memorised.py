@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ltgen_bench.scoring.feature_sets import FeatureSet, Figures
     from ltgen_bench.scoring.scorer import Scoring
 
-_VERSION = 2  # of what is cached_dataclass
+_VERSION = 2  # of what is kept
 
 
 @dataclass(frozen=True)
