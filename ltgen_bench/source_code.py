@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib.util
 import inspect
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,12 +23,13 @@ _PLUGINS = ("ltgen_bench.methods.", "ltgen_bench.datasets.", "ltgen_bench.sample
 
 
 def fingerprint(kind: type) -> str:
-    """Of a plugin's code: the first 16 hex digits of the SHA-256 of its module and of those of its kind or package that
-    it uses. Comments, docstrings and layout are not part of it, nor is the suite's own code, which has versions."""
+    """Of a plugin's code: the first 16 hex digits of the SHA-256 of its module and of those that it imports of plugins,
+    its own package and folders of the user's. Comments, docstrings and layout are not part of it, nor is the suite's
+    own code, which has versions."""
     digest = hashlib.sha256()
     first = sys.modules.get(kind.__module__)
-    for _, module in sorted(_modules(first).items()) if first else ():
-        digest.update(_skeleton_of(module))
+    for _, file in sorted(_modules(first).items()) if first else ():
+        digest.update(_skeleton_of(file))
     return digest.hexdigest()[:16]
 
 
@@ -77,31 +80,74 @@ def _plugins(methods: Iterable[str], dataset: str, sampler: str) -> Iterator[tup
     yield f"sampler {sampler}", functools.partial(registry.samplers().load, sampler)
 
 
-def _modules(first: ModuleType) -> dict[str, ModuleType]:
-    """The module, and all modules of plugins or of its own package that it uses, by name."""
+def _modules(first: ModuleType) -> dict[str, Path | None]:
+    """The module and all that it imports, at any depth, of plugins, its own package or the user's folders: their files.
+
+    Read from the text, as a name that was imported (a number, say) does not tell where it is from.
+    """
     package = first.__name__.partition(".")[0]
-
-    def own(name: object) -> bool:
-        plugin = isinstance(name, str) and name.startswith(_PLUGINS)
-        return plugin or (isinstance(name, str) and name.partition(".")[0] == package != "ltgen_bench")
-
-    found: dict[str, ModuleType] = {}
-    left = [first]
+    file = getattr(first, "__file__", None)  # none in a notebook
+    found: dict[str, Path | None] = {first.__name__: Path(file) if file else None}
+    left = [first.__name__]
     while left:
-        module = left.pop()
-        found[module.__name__] = module
-        names = {v.__name__ if inspect.ismodule(v) else getattr(v, "__module__", None) for v in vars(module).values()}
-        left += [sys.modules[n] for n in names if own(n) and n in sys.modules and n not in found]
+        name = left.pop()
+        for imported in _imports(name, found[name]) - found.keys():
+            if (imported.startswith(_PLUGINS) or _may_be_own(imported, package)) and (path := _file_of(imported)):
+                found[imported] = path
+                left.append(imported)
     return found
 
 
-def _skeleton_of(module: ModuleType) -> bytes:
-    file = getattr(module, "__file__", None)  # none in a notebook
-    code = Path(file).read_bytes() if file and Path(file).is_file() else b""
+def _may_be_own(module: str, package: str) -> bool:
+    """Whether a module is of this package or of a folder of the user's, not installed; imports nothing."""
+    top = module.partition(".")[0]
+    if top == "ltgen_bench" or top in sys.stdlib_module_names:
+        return False
+    return top == package or not ((file := _file_of(top)) and _installed(file))
+
+
+def _imports(module: str, file: Path | None) -> set[str]:
+    """The modules that a module's text imports, also within functions; and names that may be modules, or not."""
+    package = module if file and file.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(_tree(file) or ast.Module([], [])):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            with suppress(ImportError):  # beyond the top
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module that can be imported, and has one."""
     try:
-        return repr(_skeleton(ast.parse(code))).encode(errors="backslashreplace")
-    except (SyntaxError, ValueError):  # compiled
-        return code
+        spec = importlib.util.find_spec(module)
+    except Exception:  # it imports the packages around, which may do anything
+        return None
+    return Path(spec.origin) if spec and spec.has_location and spec.origin else None
+
+
+def _installed(file: Path) -> bool:
+    """Whether a file came with a package, which has a version, wherever that lies."""
+    return any(
+        folder.name in ("site-packages", "dist-packages") or any(folder.glob("*.dist-info")) for folder in file.parents
+    )
+
+
+def _tree(file: Path | None) -> ast.Module | None:
+    """None for a file that is not there, or compiled."""
+    try:
+        return ast.parse(file.read_bytes()) if file else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _skeleton_of(file: Path | None) -> bytes:
+    if tree := _tree(file):
+        return repr(_skeleton(tree)).encode(errors="backslashreplace")
+    return file.read_bytes() if file and file.is_file() else b""
 
 
 def _skeleton(node: Any) -> Any:

@@ -134,6 +134,7 @@ def test_nothing_is_unpacked(tmp_path: Path) -> None:
         ("TrainSet", "TestSet"),
         ("train_images", "test_images"),
         ("my_train", "my_val"),
+        ("train", "hold-out"),
     ],
 )
 def test_usual_names_of_splits_are_known_in_any_case(make: Make, train: str, held_out: str) -> None:
@@ -187,10 +188,21 @@ def test_parts_that_are_not_used_are_named(make: Make, extra: dict[str, bytes], 
             {f"{c}/{s}/1.png": png(noise(1)) for c in ("cat", "dog") for s in ("train", "test")},
             "test/ and train/ lie inside of each class folder; put the class folders into them instead",
         ),
+        (
+            animals("lernen/") | animals("prüfen/"),
+            "lernen/, prüfen/ all hold cat/, dog/, eel/, which seem to be the cl",
+        ),
+        (animals() | animals("old/"), "old/ holds cat/, dog/, eel/ once more, which are class folders beside it"),
     ],
 )
 def test_splits_that_do_not_fit_are_refused(make: Make, files: dict[str, bytes], sentence: str) -> None:
     assert sentence in refused(make(files))
+
+
+def test_classes_may_hold_the_same_folders(make: Make) -> None:
+    """More classes than that are no splits."""
+    files = {f"{name}/{place}/1.png": png(noise(1)) for name in "012" for place in "01"}
+    assert load(make(files)).class_counts == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +233,7 @@ def test_classes_are_in_order_with_numbers_by_value(
 SIDE = (
     *("Thumbs.db", "thumbs.db", "Desktop.ini", ".DS_Store", "._1.png", ".hidden/1.png", "@eaDir/1.png/thumb.jpg"),
     *("__MACOSX/._1.png", "__macosx/1.png", "$RECYCLE.BIN/1.png", "lost+found/1.png", "folder.ico"),
+    *("Network Trash Folder/1.png", "Temporary Items/1.png", "RECYCLED/1.png", "@tmp/1.png"),
 )
 
 
@@ -276,6 +289,11 @@ def test_a_folder_of_other_files_is_no_class_and_is_named(make: Make) -> None:
     data = load(path)
     assert data.class_names == ("cat", "dog", "eel")
     assert notes(path) == (f"{path}: annotations/ has no images in it and is no class",)
+
+
+def test_a_class_that_is_still_packed_is_refused(make: Make) -> None:
+    path = make(animals() | {"bee/images.ZIP": b"x"})
+    assert refused(path) == f"{path}: bee/ has no images, but an archive; unpack it, or move the folder elsewhere"
 
 
 def test_classes_are_listed_with_their_ids(make: Make) -> None:

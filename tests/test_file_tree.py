@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import struct
 import tarfile
 import unicodedata
@@ -142,6 +143,26 @@ def test_names_of_zips_that_are_not_marked_as_utf8(tmp_path: Path, raw: bytes) -
 def test_names_that_lead_outside_are_no_classes(tmp_path: Path) -> None:
     evil = {"../evil/1.png": b"x", "cat/../../evil/3.png": b"x", "a/..\\../b/1.png": b"x"}
     assert load(zipped(tmp_path / "z.zip", evil | animals())).class_names == ("cat", "dog", "eel")
+    assert refused(zipped(tmp_path / "y.zip", evil)).endswith(
+        " leads out of the archive; pack it from within its folder"
+    )
+
+
+@pytest.mark.parametrize("name", ["cat/link.png", "bee"])
+def test_a_link_in_a_zip_is_refused(tmp_path: Path, name: str) -> None:
+    """Read as a file it would be a damaged image, or a class folder that is gone."""
+    link = zipfile.ZipInfo(name)
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    path = zipped(tmp_path / "z.zip", animals())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "dog")
+    assert refused(path) == f"{path}: {name} is a symbolic link; pack the files that links lead to (zip without -y)"
+
+
+def test_an_encrypted_zip_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "z.zip"
+    path.write_bytes(marked(write_zip(path), 8, struct.pack("<H", 1)))
+    assert refused(path).endswith(" is encrypted; unpack the archive with its password, and give the folder")
 
 
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:

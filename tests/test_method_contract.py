@@ -1,9 +1,11 @@
 """Every shipped method, and CM with every other, keeps the contract."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+import ltgen_bench.methods
 from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
 from ltgen_bench.training import method_contract
@@ -136,6 +138,23 @@ def test_a_misspelt_hook_is_refused(misspelt, hook):
 def test_helpers_are_allowed(helper):
     assert type("Mine", (Method,), {"name": "mine", helper: lambda self: None})
     assert helper not in HOOKS
+
+
+def test_a_hook_that_is_no_method_is_refused():
+    sentence = "Mine.weight is a hook, so it must be a method, not 0.5; give a hyper-parameter another name"
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        type("Mine", (Method,), {"name": "mine", "weight": 0.5, "__annotations__": {"weight": float}})
+
+
+@pytest.mark.parametrize("line", ["beta: float", "def __init__(self):\n        self.beta = 1.0"])
+def test_a_method_that_has_no_defaults_is_refused(line, cli, tmp_path, monkeypatch):
+    source = f"from ltgen_bench.training.method import Method\n\nclass Bad(Method):\n    name = 'bare'\n    {line}\n"
+    (tmp_path / "bare.py").write_text(source)
+    monkeypatch.setattr("ltgen_bench.methods.__path__", [*ltgen_bench.methods.__path__, str(tmp_path)])
+    done = cli("check", "method", "bare")
+    assert done.code == 2
+    assert done.err.startswith("error: method 'bare' cannot be made with its defaults: ")
+    assert "beta" in done.err
 
 
 def test_a_hyper_parameter_without_annotation_is_refused():

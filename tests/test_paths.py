@@ -54,6 +54,12 @@ def test_an_empty_path_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_path_that_cannot_exist_is_refused(cli: Cli) -> None:
+    got = cli(*RUN, "--data", "x" * 300)
+    assert (got.code, got.out) == (2, "")
+    assert got.err == f"error: --data: {'x' * 300} cannot be used: File name too long\n"
+
+
 def test_the_home_folder_is_meant_by_a_tilde(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cli("list", "runs", "--runs=~/my runs").out == f"runs\nno runs in {tmp_path}/my runs\n"

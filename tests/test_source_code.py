@@ -79,6 +79,33 @@ def test_what_a_method_uses_of_its_folder_counts_too(write: Callable[..., type])
     assert fingerprint(write(text, minelike_helper=helper.format(3))) != first
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from ltgen_bench.methods.minelike_helper import FACTOR",
+        "import ltgen_bench.methods.minelike_helper as helper",
+        "import ltgen_bench.methods.minelike_helper",
+        "from ltgen_bench.methods import minelike_helper",
+        "from .minelike_helper import FACTOR",
+        "def late():\n    from . import minelike_helper",
+        "import my_numbers",
+        "from my_numbers import FACTOR",
+    ],
+)
+def test_however_it_is_imported(
+    write: Callable[..., type], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_numbers", raising=False)
+
+    def made(factor: int) -> str:
+        text = f"FACTOR = {factor}\n"
+        (tmp_path / "my_numbers.py").write_text(text)
+        return fingerprint(write(CODE.replace("class Mine", f"{statement}\n\nclass Mine"), minelike_helper=text))
+
+    assert made(2) == made(2) != made(3)
+
+
 def test_built_in_plugins_have_fingerprints_of_their_own() -> None:
     found = fingerprints(["cm", "cbdm"], "digitslt", "ddim")
     assert list(found) == ["method cm", "method cbdm", "dataset digitslt", "sampler ddim"]

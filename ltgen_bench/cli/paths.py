@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,8 @@ def as_path(text: str | Path, where: str, holds: Holds = "either") -> Path:
         raise UsageError(f"{where}: the path is empty; name one, or leave the option out")
     try:
         path = Path(text).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
         if holds == "file" and path.is_dir():
             raise UsageError(f"{where}: {path} is a folder; name a file")
         if holds == "folder" and path.exists() and not path.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -17,6 +17,8 @@ Parts = tuple[str, ...]
 
 AROUND = {"images", "image", "imgs", "img", "data", "jpegimages"}
 """Folders that many put around the class folders of a split."""
+
+ARCHIVES = {".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class _Layout:
             raise self.error(f": {unclear}") from None
         if found is None:
             self.check_order_of_folders(root)
+            self.check_same_inside(root)
             return ClassFolders(self.classes(root), {}, tuple(self.notes))
         self.check_loose(root)
         for name in found.unused:
@@ -121,13 +124,15 @@ class _Layout:
         if loose := next((parts for parts in self.below(root) if len(parts) == len(root) + 1), None):
             raise self.error(f": {_text(loose)} is an image in no class folder")
 
-    def check_empty(self, root: Parts, images: Iterable[str], others: Iterable[str]) -> None:
+    def check_empty(self, root: Parts, images: Iterable[str], others: Mapping[str, Iterable[str]]) -> None:
         """Without its images a class would be gone, and the ids of those after it others."""
         all_folders = {
             parts[len(root)] for parts in self.folders if len(parts) > len(root) and parts[: len(root)] == root
         }
         for name in in_order(all_folders - set(images)):
             where = f"{_text((*root, name))}/"
+            if ARCHIVES & set(others.get(name, ())):
+                raise self.error(f": {where} has no images, but an archive; unpack it, or move the folder elsewhere")
             if name in others:
                 self.notes.append(f"{where} has no images in it and is no class")
             elif splits.role(name) is None:
@@ -140,6 +145,26 @@ class _Layout:
         if len(tops) > 1 and all(len(parts) > 1 for parts in inner) and all(map(splits.is_split, tops)):
             names = " and ".join(f"{name}/" for name in sorted(tops))
             raise self.error(f": {names} lie inside of each class folder; put the class folders into them instead")
+
+    def check_same_inside(self, root: Parts) -> None:
+        """Raises UsageError for what seems to hold the classes once more: splits in another language, folds, a copy."""
+        inside: dict[str, set[str]] = {}
+        for parts in self.below(root):
+            inside.setdefault(parts[len(root)], set()).update(parts[len(root) + 1 : -1][:1])
+        same = in_order(set.intersection(*inside.values()))
+        if 1 < len(inside) <= len(same):
+            raise self.error(
+                f": {_list(in_order(inside))} all hold {_list(same)}, which seem to be the classes; call them train/ "
+                "and test/, or give the one to train on alone; if they are the classes, put their images right into "
+                "them"
+            )
+        for name, folders in inside.items():
+            again = in_order(folders & (inside.keys() - {name}))
+            if len(again) > 1 >= len(same):
+                raise self.error(
+                    f": {name}/ holds {_list(again)} once more, which are class folders beside it; move {name}/ "
+                    "elsewhere, or rename what it holds"
+                )
 
     def nested(self, root: Parts) -> dict[str, bool]:
         """Each folder in `root` that has images: whether none of them lies in the folder itself."""
@@ -179,3 +204,7 @@ def _shared(folders: Iterable[Parts]) -> Parts:
 
 def _text(parts: Parts) -> str:
     return "/".join(parts)
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(f"{name}/" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ltgen_bench.data.names import from_system, normal
 from ltgen_bench.errors import UsageError
@@ -32,6 +32,7 @@ UNREADABLE = {
 SIDE_NAMES = {
     *("__macosx", "__pycache__", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
     *("$recycle.bin", "recycler", "system volume information", "lost+found", "found.000", "resource.frk"),
+    *("recycled", "network trash folder", "temporary items", "thevolumesettingsfolder", "@tmp", "@sharebin"),
     *("picasaoriginals", "_gsdata_", "thumbs.db", "ehthumbs.db", "desktop.ini", "folder.ico", "favicon.ico", "icon\\r"),
 }
 
@@ -58,6 +59,8 @@ class Tree:
                 yield image
         except UsageError:
             raise
+        except UnidentifiedImageError as error:
+            raise UsageError(f"{self.path}: {name} cannot be read as an image: it is damaged, or is none") from error
         except Exception as error:  # a damaged file can make Pillow and zipfile raise almost anything
             raise UsageError(f"{self.path}: {name} cannot be read as an image: {reason(error)}") from error
 
@@ -148,21 +151,35 @@ def _folder(path: Path) -> Tree:
 def _zip(path: Path, archive: zipfile.ZipFile) -> Tree:
     try:
         files: list[tuple[str, Callable[[], bytes]]] = []
-        folders = []
+        folders, outside = [], ""
         for member in archive.infolist():
             name = _member_name(member)
             parts = [part for part in name.split("/") if part not in ("", ".")]
-            # Nothing is written under these names, but a class must not be called ".." either.
-            if not parts or ".." in parts or any(map(_left_out, parts)):
+            if ".." in parts:  # nothing is written under these names, but a class must not be called ".." either
+                outside = normal(name)
+            elif not parts or any(map(_left_out, parts)):
                 continue
-            if name.endswith("/"):
+            elif name.endswith("/"):
                 folders.append("/".join(parts))
             else:
+                _check_member(path, member, normal(name))
                 files.append(("/".join(parts), partial(archive.read, member)))
+        if outside and not files:
+            raise UsageError(f"{path}: {outside} leads out of the archive; pack it from within its folder")
         fingerprint = sha256(path)
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"{path} is not a readable zip: {reason(error)}") from error
     return _tree(path, files, folders, fingerprint)
+
+
+def _check_member(path: Path, member: zipfile.ZipInfo, name: str) -> None:
+    """Raises UsageError for what is listed, but cannot be read."""
+    if member.flag_bits & 0x1:
+        raise UsageError(f"{path}: {name} is encrypted; unpack the archive with its password, and give the folder")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise UsageError(f"{path}: {name} is a symbolic link; pack the files that links lead to (zip without -y)")
 
 
 def _member_name(member: zipfile.ZipInfo) -> str:

@@ -26,13 +26,15 @@ def role(name: str) -> str | None:
     >>> [role(name) for name in ("Training", "seg_test", "val2017", "trainA", "cat")]
     ['train', 'test', 'val', 'train', None]
     """
-    return next((ROLES[word] for word in _words(name) if word in ROLES), None)
+    words = _words(name)
+    return next((ROLES[word] for word in ("".join(words), *words) if word in ROLES), None)
 
 
 def is_split(name: str) -> bool:
     """Whether a name says that and nothing else, as Test, val2017, train_images and trainA do, unlike steam_train."""
     words = _words(name)
-    return role(name) is not None and all(word in ROLES or word in FILLERS or len(word) == 1 for word in words)
+    known = all(word in ROLES or word in FILLERS or len(word) == 1 for word in words)
+    return role(name) is not None and (known or "".join(words) in ROLES)
 
 
 def _words(name: str) -> list[str]:

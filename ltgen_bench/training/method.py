@@ -187,9 +187,15 @@ def _check_attributes(cls: type[Method]) -> None:
     """Raises UsageError for what its author must have meant as a hook or a hyper-parameter."""
     given = {"name", "version", "order", "deviations"}
     for name, value in vars(cls).items():
+        function = inspect.isfunction(value) or isinstance(value, staticmethod | classmethod | property)
+        if name in HOOKS and not function and not callable(value):
+            raise UsageError(
+                f"{cls.__name__}.{name} is a hook, so it must be a method, not {value!r}; give a hyper-parameter "
+                "another name"
+            )
         if name.startswith("_") or name in HOOKS:
             continue
-        if inspect.isfunction(value) or isinstance(value, staticmethod | classmethod):
+        if function:
             spelt = name.lower().replace("_", "")
             if near := difflib.get_close_matches(spelt, _SPELT_HOOKS, n=1, cutoff=0.75):
                 hook = _SPELT_HOOKS[near[0]]

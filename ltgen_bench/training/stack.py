@@ -112,8 +112,21 @@ def parse_methods(text: str, settings: Mapping[str, Mapping[str, str]] | None = 
     methods = []
     for name in text.split("+"):
         kind = registry.methods().load(name.strip(), f"--method {text}")
-        methods.append(override(kind(), (settings or {}).get(name.strip(), {}), name.strip()))
+        methods.append(override(_with_defaults(kind), (settings or {}).get(name.strip(), {}), name.strip()))
     return Stack([m for m in methods if not overrides_nothing(m)] or methods[:1])
+
+
+def _with_defaults(kind: type[Method]) -> Method:
+    """Raises UsageError for a class that cannot be made without arguments."""
+    try:
+        return kind()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"method {kind.name!r} cannot be made with its defaults: {error}; give each hyper-parameter a default, as "
+            "in `beta: float = 1.0`, and write no __init__"
+        ) from error
 
 
 def build_stack(specs: Iterable[MethodSpec]) -> Stack:
