@@ -157,6 +157,12 @@ def test_a_method_that_has_no_defaults_is_refused(line, cli, tmp_path, monkeypat
     assert "beta" in done.err
 
 
+def test_a_version_with_an_annotation_is_refused():
+    """It would be a hyper-parameter: raising it would not keep old results apart."""
+    with pytest.raises(UsageError, match=r"Mine.version has a type, which would make it a hyper-parameter"):
+        type("Mine", (Method,), {"name": "mine", "version": 2, "__annotations__": {"version": "int"}})
+
+
 def test_a_hyper_parameter_without_annotation_is_refused():
     with pytest.raises(UsageError) as error:
         type("Mine", (Method,), {"name": "mine", "power": 0.5})

@@ -186,6 +186,11 @@ class Method:
 def _check_attributes(cls: type[Method]) -> None:
     """Raises UsageError for what its author must have meant as a hook or a hyper-parameter."""
     given = {"name", "version", "order", "deviations"}
+    for name, annotation in inspect.get_annotations(cls).items():
+        if name in given and "ClassVar" not in str(annotation):
+            raise UsageError(
+                f"{cls.__name__}.{name} has a type, which would make it a hyper-parameter: write `{name} = ...` without one"
+            )
     for name, value in vars(cls).items():
         function = inspect.isfunction(value) or isinstance(value, staticmethod | classmethod | property)
         if name in HOOKS and not function and not callable(value):
