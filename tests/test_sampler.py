@@ -1,3 +1,6 @@
+import re
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -278,6 +281,27 @@ def test_a_sampler_is_checked_at_planning():
         sampler("dmp++", "false")
     with pytest.raises(UsageError, match=r"sampler dpm\+\+ does not clip; use --set sample\.clip=false"):
         sampler("dpm++", "true")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "options", "why"),
+    [
+        ("euler_discrete.EulerDiscreteScheduler", "", "scales images by 1 + sigma"),
+        ("ddim.DDIMScheduler", "prediction_type='v_prediction'", "takes predictions of v_prediction, not of the noise"),
+        ("ddim.DDIMScheduler", "no_such_option=1", "cannot be set up: TypeError"),
+    ],
+)
+def test_a_scheduler_that_does_not_suit_is_refused_before_any_work(scheduler, options, why, tmp_path, monkeypatch):
+    module, kind = scheduler.split(".")
+    (tmp_path / "mine.py").write_text(
+        f"from diffusers.schedulers.scheduling_{module} import {kind}\n"
+        "from ltgen_bench import Sampler\n\n\nclass Mine(Sampler):\n    name = 'mine'\n\n"
+        f"    def scheduler(self, diffusion, sampling):\n        return {kind}({options})\n"
+    )
+    monkeypatch.setattr(samplers, "__path__", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "ltgen_bench.samplers.mine", raising=False)
+    with pytest.raises(UsageError, match=rf"sampler mine: its scheduler {re.escape(why)}"):
+        resolve_preset("paper", {"sample": {"sampler": "mine"}}, flip=False)
 
 
 def test_what_is_no_sampler_is_refused(tmp_path, monkeypatch):

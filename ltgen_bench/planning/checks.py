@@ -37,7 +37,7 @@ def check_sampling(sample: SamplingSpec, diffusion: DiffusionSpec) -> None:
     """Raises UsageError for a value outside its range, or an unknown sampler."""
     _check_ranges("sample", sample)
     _check_range("sample.steps", sample.steps, 1, diffusion.timesteps)
-    sampler.check(sample)
+    sampler.check(sample, diffusion)
 
 
 def _check_ranges(section: str, spec: NetSpec | TrainSpec | DiffusionSpec | SamplingSpec) -> None:

@@ -18,7 +18,9 @@ The name is part of how a run is sampled, and of its score's identity: give a sa
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
+from ltgen_bench.samplers import BUILT_IN
 from ltgen_bench.spec import serialise
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
@@ -77,9 +80,33 @@ def override(own: SamplingSpec, changes: Mapping[str, str], timesteps: int) -> S
     return changed
 
 
-def check(sampling: SamplingSpec) -> None:
-    """Raises UsageError for a sampler that is unknown, or that cannot clip and is to."""
-    if not find(sampling.sampler).clips and sampling.clip:
+def check(sampling: SamplingSpec, diffusion: DiffusionSpec) -> None:
+    """Raises UsageError for a sampler that is unknown, that cannot clip and is to, or whose scheduler does not suit."""
+    sampler = find(sampling.sampler)
+    if not sampler.clips and sampling.clip:
         raise UsageError(
             f"sample.clip is on, but sampler {sampling.sampler} does not clip; use --set sample.clip=false"
         )
+    if Path(inspect.getfile(type(sampler))).parent == BUILT_IN:
+        return  # they suit; to import diffusers' schedulers takes seconds
+    try:
+        scheduler: Any = sampler.scheduler(diffusion, sampling)
+        scheduler.set_timesteps(sampling.steps)
+        wrong = _misfit(scheduler)
+    except Exception as error:  # whatever somebody's sampler raises
+        wrong = f"cannot be set up: {type(error).__name__}: {error}"
+    if wrong:
+        raise UsageError(f"sampler {sampling.sampler}: its scheduler {wrong} (see ltgen_bench.sampling.sampler)")
+
+
+def _misfit(scheduler: Any) -> str | None:
+    """Why a scheduler cannot be used as `Sampler.scheduler` says."""
+    if (kind := getattr(scheduler.config, "prediction_type", "epsilon")) != "epsilon":
+        return f"takes predictions of {kind}, not of the noise"
+    if not hasattr(scheduler, "alphas_cumprod"):
+        return "has no alphas_cumprod"
+    if float(scheduler.init_noise_sigma) != 1:
+        return "scales images by 1 + sigma"
+    if scheduler.timesteps.is_floating_point():
+        return "visits times that are no whole numbers"
+    return None

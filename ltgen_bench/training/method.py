@@ -189,7 +189,8 @@ def _check_attributes(cls: type[Method]) -> None:
     for name, annotation in inspect.get_annotations(cls).items():
         if name in given and "ClassVar" not in str(annotation):
             raise UsageError(
-                f"{cls.__name__}.{name} has a type, which would make it a hyper-parameter: write `{name} = ...` without one"
+                f"{cls.__name__}.{name} has a type, which would make it a hyper-parameter; write `{name} = ...`, "
+                "without a type"
             )
     for name, value in vars(cls).items():
         function = inspect.isfunction(value) or isinstance(value, staticmethod | classmethod | property)
