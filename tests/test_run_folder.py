@@ -225,7 +225,10 @@ def damage(value: Any, *keys: str, to: Any) -> str:
     inner = value
     for key in keys[:-1]:
         inner = inner[key]
-    inner[keys[-1]] = to
+    if to is ...:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = to
     return json.dumps(value)
 
 
@@ -241,6 +244,8 @@ FD = ("scores", "FD-efflite0@96")
         (("eval", "sample", "omega"), 0.0, r"eval_id is '\w{12}', but its contents give '\w{12}'"),
         (("run", "train", "steps"), "many", r"\.run\.train\.steps must be a whole number, not 'many'"),
         (("run",), None, r"\.run must be an object of RunSpec's fields, not None"),
+        (("eval", "metrics"), {}, r"\.eval\.metrics must be a list of objects of MetricSpec's fields, not \{\}"),
+        (("eval", "groups"), "9" * 99, r"\.eval\.groups must be an object, not '9{59}\.\.\.$"),
         (("run", "methods"), [{"name": "cm"}], r"\.run\.methods lacks the field 'version'"),
         ((*FD, "overall", "value"), None, r"FD-efflite0@96 of overall has no value"),
         ((*FD, "overall", "value"), float("nan"), r"is not valid JSON: NaN is not a JSON number"),
@@ -249,7 +254,9 @@ FD = ("scores", "FD-efflite0@96")
         (FD, 5, r"FD-efflite0@96 holds no groups"),
         ((*FD, "overall", "value"), True, r"FD-efflite0@96 of overall has no value"),
         ((*FD, "overall", "value"), "5", r"FD-efflite0@96 of overall has no value"),
-        ((*FD, "overall", "value"), 10**400, r"value of FD-efflite0@96 overall is not finite"),
+        ((*FD, "overall", "value"), 10**400, r"value of FD-efflite0@96 overall is not a number up to 1e\+100"),
+        ((*FD, "overall", "value"), 1e308, r"value of FD-efflite0@96 overall is not a number up to 1e\+100"),
+        ((*FD, "overall", "flag"), "labels?", r"ceiling of FD-efflite0@96 overall is missing"),
         ((*FD, "overall", "n_gen"), None, r"n_gen of FD-efflite0@96 overall must be a whole number, not None"),
         ((*FD, "overall", "n_gen"), "100", r"n_gen of FD-efflite0@96 overall must be a whole number, not '100'"),
         ((*FD, "overall", "n_real"), 0.5, r"n_real of FD-efflite0@96 overall must be a whole number, not 0\.5"),
@@ -270,7 +277,7 @@ FD = ("scores", "FD-efflite0@96")
             r"class-pull-efflite0@96 is of classes by number, not of 'cat'",
         ),
         (("training", "alarm_steps"), {"grad": "often"}, r"alarm_steps in training must be of another type, not"),
-        (("training", "seconds"), 10**400, r"seconds in training is not finite"),
+        (("training", "seconds"), 10**400, r"seconds in training is not a number up to 1e\+100"),
         (("provenance", "code"), 5, r"code in provenance must be of another type, not 5"),
         (("provenance", "dirty"), "no", r"dirty in provenance must be true or false, not 'no'"),
         (("deviations",), {"cm": 5}, r"deviations must be texts"),
@@ -328,7 +335,7 @@ def test_one_odd_record_takes_no_page_down(tmp_path: Path, make_record: MakeReco
         return [keys, *(place for key, item in inner for place in places(item, *keys, key))]
 
     for keys in places(whole)[1:]:
-        for to in (None, "100", 10**400, []):
+        for to in (None, "100", 10**400, [], ...):
             text = damage(json.loads(json.dumps(whole)), *keys, to=to)
             for _ in range(4):  # its ids are made right, as if somebody had written it so
                 odd.write_text(text)
@@ -351,7 +358,7 @@ def test_figures_beyond_all_floats_are_refused(tmp_path: Path, record: Record) -
     path = tmp_path / "result.json"
     record.write(path)
     path.write_text(path.read_text().replace('"value": 12.0', '"value": 1e999', 1))
-    with pytest.raises(BadRecord, match="value of FD-efflite0@96 overall is not finite"):
+    with pytest.raises(BadRecord, match=r"value of FD-efflite0@96 overall is not a number up to 1e\+100"):
         Record.read(path)
 
 
