@@ -38,6 +38,22 @@ def test_a_seed_that_the_scorer_cannot_take_is_refused(tmp_path: Path, seed: int
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--set sample.images=20", "sample.images=20: scoring needs 40 images or more of 10 classes"),
+        ("--features efflite0@96000", "efflite0@96000: the size must be at most 1024"),
+        ("--set train.ema=1", "train.ema must be from 0 to 0.999999999, not 1"),
+        ("--set sample.images=1000000000", "sample.images must be from 1 to 100000000, not 1000000000"),
+    ],
+)
+def test_what_the_last_stage_cannot_use_is_refused_with_the_way_out(
+    tmp_path: Path, cli: Cli, words: str, reason: str
+) -> None:
+    got = cli(*RUN, *words.split(), "--runs", tmp_path / "runs")
+    assert (got.code, got.err) == (2, f"error: {reason}\n")
+
+
 def test_the_largest_seed_is_planned(tmp_path: Path) -> None:
     assert [job.run.seed for job in jobs(tmp_path, 0, 2**32 - 1)] == [0, 2**32 - 1]
 

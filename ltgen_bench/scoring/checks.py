@@ -13,6 +13,11 @@ from ltgen_bench.scoring.metrics.precision_recall import KS
 _LEAST = max(SPLITS, max(KS) + 1)  # images of a group
 
 
+def least_per_class(groups: Groups) -> int:
+    """How many images of each class scoring needs."""
+    return max(2, *(-(-_LEAST // len(ids)) for _, ids in groups))
+
+
 def check_enough(what: str, per_class: int, groups: Groups) -> None:
     """Raises UsageError when so many images of each class are too few to score. what: "generated" or "real"."""
     for name, ids in groups:
