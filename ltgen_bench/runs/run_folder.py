@@ -249,8 +249,9 @@ def _progress(path: Path) -> dict[str, Any]:
         value = read_json(path)
     except (FileNotFoundError, ValueError):
         return {}
-    whole = isinstance(value, dict) and {"stage", "done", "total", "time"} <= value.keys()
-    return value if whole else {}
+    numbers = ("done", "total", "time")
+    whole = isinstance(value, dict) and isinstance(value.get("stage"), str)
+    return value if whole and all(isinstance(value.get(name), int | float) for name in numbers) else {}
 
 
 def run_folders(runs: Path) -> list[RunFolder]:
