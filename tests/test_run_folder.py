@@ -102,17 +102,24 @@ def test_creating_a_run_again_keeps_it_and_clears_what_a_killed_worker_left(
     assert sorted(p.name for p in run_folder.path.rglob("*")) == ["samples-1", "spec.json"]
 
 
-def test_a_folder_with_a_damaged_or_foreign_spec_is_not_used(
+@pytest.mark.parametrize("damage", ["{", "{}", "null", ""])
+def test_a_damaged_spec_is_named_and_written_again(run_folder: RunFolder, record: Record, damage: str) -> None:
+    path = run_folder.path / "spec.json"
+    before = path.read_bytes()
+    run_folder.code_file.write_text('{"method cm": "a"}')
+    path.write_text(damage)
+    with pytest.raises(UsageError, match=r"spec\.json .*; the command that made the run writes it again"):
+        assert run_folder.spec
+    with pytest.raises(UsageError, match="method cm: the code has been edited"):
+        run_folder.create(record.run, {"method cm": "b"})
+    run_folder.create(record.run, {"method cm": "a"})
+    assert path.read_bytes() == before
+
+
+def test_a_folder_with_a_foreign_spec_is_not_used(
     run_folder: RunFolder, record: Record, make_record: MakeRecord
 ) -> None:
-    path = run_folder.path / "spec.json"
-    path.write_text("{")
-    with pytest.raises(UsageError, match=r"spec\.json is not valid JSON"):
-        run_folder.create(record.run)
-    path.write_text("{}")
-    with pytest.raises(UsageError, match=r"spec\.json lacks the field 'preset'"):
-        run_folder.create(record.run)
-    path.unlink()
+    run_folder.spec_file.unlink()
     other = make_record("cb").run
     run_folder.create(other)
     with pytest.raises(UsageError, match=rf"spec\.json is of another run, {other.run_id}; move the folder away"):
