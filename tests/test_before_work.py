@@ -58,6 +58,15 @@ def test_the_largest_seed_is_planned(tmp_path: Path) -> None:
     assert [job.run.seed for job in jobs(tmp_path, 0, 2**32 - 1)] == [0, 2**32 - 1]
 
 
+@pytest.mark.parametrize("mistake", ["--launcher=slurm", "--gpus-per-run=0.5 --cpus-per-run=-1"])
+def test_again_removes_nothing_for_a_command_with_a_mistake(tmp_path: Path, cli: Cli, mistake: str) -> None:
+    (job,) = plan(Request(["ddpm"], ["digitslt"], on_gpu="gpus" in mistake), tmp_path)
+    job.run_folder.create(job.run)
+    got = cli(*RUN, "--again", *mistake.split(), "--runs", tmp_path)
+    assert got.code == 2
+    assert job.run_folder.spec_file.exists()
+
+
 @pytest.mark.parametrize(("gpus", "cpus"), [(math.nan, None), (math.inf, None), (0, math.inf), (0, math.nan), (0, 0)])
 def test_resources_that_are_no_number_are_refused(gpus: float, cpus: float | None) -> None:
     with pytest.raises(UsageError, match=r"--[gc]pus-per-run must be a"):
