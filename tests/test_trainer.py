@@ -256,3 +256,10 @@ def test_a_crash_while_saving_leaves_a_whole_checkpoint(digits, tmp_path, surviv
         checkpoint.save(tmp_path, made.state() | {"seconds": 1.0, "alarmed": {}})
     monkeypatch.undo()
     assert checkpoint.load(tmp_path, made.spec.run_id, print)["step"] == (1 if survivor == 0 else 2)
+
+
+def test_damaged_lines_of_the_log_are_dropped_when_it_is_gone_on_with(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b'{"step": 50}\n\xff\xfe\n{"step": 1\n{"step": 150}\n')
+    JsonLines(path, 100)
+    assert path.read_text() == '{"step": 50}\n'

@@ -23,8 +23,9 @@ def check_enough(what: str, per_class: int, groups: Groups) -> None:
     for name, ids in groups:
         if (n := len(ids) * per_class) < _LEAST or per_class < 2:
             needed = max(_LEAST, 2 * len(ids))
+            more = "; give more of them" if what == "generated" else "; give more of each class, or another --reference"
             raise UsageError(
-                f"{n} {what} images of the {name} classes are too few; scoring needs {needed} in this group"
+                f"{n} {what} images of the {name} classes are too few; scoring needs {needed} in this group{more}"
             )
 
 

@@ -48,7 +48,7 @@ class JsonLines:
         """Go on after that many steps: the lines of later ones, which are about to be trained again, are dropped."""
         self.path = path
         if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+            kept = [line for line in path.read_text(errors="replace").splitlines() if _step_of(line) <= step]
             with atomic_write(path) as file:
                 file.write("".join(f"{line}\n" for line in kept).encode())
 
