@@ -14,6 +14,16 @@ class RunFailed(Exception):
     """A run ended without a result; the message says at which step and what is kept. Exit code 1."""
 
 
+def short(value: object) -> str:
+    """A value as a message shows it: as Python writes it, cut where it is long.
+
+    >>> short("x" * 99)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
     """The error for a name that is not known, with the nearest known one.
 
@@ -23,4 +33,4 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Usag
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"unknown {kind} {name!r}{f' in {where}' if where else ''}.{hint} Known: {', '.join(known)}")
+    return UsageError(f"unknown {kind} {short(name)}{f' in {where}' if where else ''}.{hint} Known: {', '.join(known)}")

@@ -40,8 +40,33 @@ def test_a_seed_that_the_scorer_cannot_take_is_refused(tmp_path: Path, seed: int
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--set sample.images=20", "sample.images=20: scoring needs 40 images or more of 10 classes"),
+        ("--features efflite0@96000", "efflite0@96000: the size must be at most 1024"),
+        ("--set train.ema=1", "train.ema must be from 0 to 0.999999999, not 1"),
+        ("--set sample.images=1000000000", "sample.images must be from 1 to 100000000, not 1000000000"),
+    ],
+)
+def test_what_the_last_stage_cannot_use_is_refused_with_the_way_out(
+    tmp_path: Path, cli: Cli, words: str, reason: str
+) -> None:
+    got = cli(*RUN, *words.split(), "--runs", tmp_path / "runs")
+    assert (got.code, got.err) == (2, f"error: {reason}\n")
+
+
 def test_the_largest_seed_is_planned(tmp_path: Path) -> None:
     assert [job.run.seed for job in jobs(tmp_path, 0, 2**32 - 1)] == [0, 2**32 - 1]
+
+
+@pytest.mark.parametrize("mistake", ["--launcher=slurm", "--gpus-per-run=0.5 --cpus-per-run=-1"])
+def test_again_removes_nothing_for_a_command_with_a_mistake(tmp_path: Path, cli: Cli, mistake: str) -> None:
+    (job,) = plan(Request(["ddpm"], ["digitslt"], on_gpu="gpus" in mistake), tmp_path)
+    job.run_folder.create(job.run)
+    got = cli(*RUN, "--again", *mistake.split(), "--runs", tmp_path)
+    assert got.code == 2
+    assert job.run_folder.spec_file.exists()
 
 
 @pytest.mark.parametrize(("gpus", "cpus"), [(math.nan, None), (math.inf, None), (0, math.inf), (0, math.nan), (0, 0)])

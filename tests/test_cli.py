@@ -73,7 +73,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (RUN + "--set train.steps=four", "--set train.steps must be a whole number, not 'four'"),
         (RUN + "--set train.lr=nan", "--set train.lr must be a number, not 'nan'"),
-        (RUN + "--set train.steps=0", "train.steps must be from 1 to 1e+09, not 0"),
+        (RUN + "--set train.steps=0", "train.steps must be from 1 to 1000000000, not 0"),
         (
             RUN + "--set train.precision=fp16",
             "unknown value 'fp16' in --set train.precision. Did you mean 'bf16'? Known: bf16, fp32",
@@ -131,7 +131,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             RUN + "--imbalance 1000",
             "--imbalance 1000: class 7 (of 0 to 9) would get no image, as the largest class has 170; "
-            "the largest ratio that leaves every class an image is 170",
+            "none takes the images as they come, and the largest ratio that leaves every class an image is 170",
         ),
         (RUN + "--imbalance many", "--imbalance many: give a number, for example 100, or none"),
         ("run --method cm --dataset imagefolder --data /no/photos", "/no/photos: no such folder or zip"),

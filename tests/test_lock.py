@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ltgen_bench.errors import UsageError
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import atomic_write, write_json
 
@@ -80,14 +81,28 @@ def test_only_the_lock_of_a_dead_owner_is_taken_over(tmp_path: Path, theirs: dic
         assert json.loads(path.read_text())["token"] == "theirs"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 5}'])
+_INFINITE = '{"host": "a", "pid": Infinity, "token": "t"}'
+_ELSEWHERE = '{"host": "a", "pid": 1, "token": "../t"}'
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 5}', "[" * 100_000, _INFINITE, _ELSEWHERE])
 def test_a_damaged_lock_counts_until_it_is_old(tmp_path: Path, content: str) -> None:
     path = tmp_path / "lock"
     path.write_text(content)
-    with pytest.raises(lock.Held, match="on an unknown host"), lock.hold(path):
+    with pytest.raises(lock.Held, match="an unknown process, which holds"), lock.hold(path):
         pass
     os.utime(path, (time.time() - lock.STALE - 1,) * 2)
     with lock.hold(path):
+        pass
+
+
+def test_a_folder_where_a_lock_belongs_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.mkdir()
+    with pytest.raises(lock.Held), lock.hold(path):
+        pass
+    os.utime(path, (time.time() - lock.STALE - 1,) * 2)
+    with pytest.raises(UsageError, match=f"{path} is a folder where a lock belongs; delete it"), lock.hold(path):
         pass
 
 

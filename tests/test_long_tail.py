@@ -56,7 +56,7 @@ def test_empty_class_is_refused_with_the_largest_ratio() -> None:
         exponential_counts(170, 10, 1000)
     assert str(error.value) == (
         "--imbalance 1000: class 7 (of 0 to 9) would get no image, as the largest class has 170; "
-        "the largest ratio that leaves every class an image is 170"
+        "none takes the images as they come, and the largest ratio that leaves every class an image is 170"
     )
 
 

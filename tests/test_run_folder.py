@@ -102,17 +102,24 @@ def test_creating_a_run_again_keeps_it_and_clears_what_a_killed_worker_left(
     assert sorted(p.name for p in run_folder.path.rglob("*")) == ["samples-1", "spec.json"]
 
 
-def test_a_folder_with_a_damaged_or_foreign_spec_is_not_used(
+@pytest.mark.parametrize("damage", ["{", "{}", "null", ""])
+def test_a_damaged_spec_is_named_and_written_again(run_folder: RunFolder, record: Record, damage: str) -> None:
+    path = run_folder.path / "spec.json"
+    before = path.read_bytes()
+    run_folder.code_file.write_text('{"method cm": "a"}')
+    path.write_text(damage)
+    with pytest.raises(UsageError, match=r"spec\.json .*; the command that made the run writes it again"):
+        assert run_folder.spec
+    with pytest.raises(UsageError, match="method cm: the code has been edited"):
+        run_folder.create(record.run, {"method cm": "b"})
+    run_folder.create(record.run, {"method cm": "a"})
+    assert path.read_bytes() == before
+
+
+def test_a_folder_with_a_foreign_spec_is_not_used(
     run_folder: RunFolder, record: Record, make_record: MakeRecord
 ) -> None:
-    path = run_folder.path / "spec.json"
-    path.write_text("{")
-    with pytest.raises(UsageError, match=r"spec\.json is not valid JSON"):
-        run_folder.create(record.run)
-    path.write_text("{}")
-    with pytest.raises(UsageError, match=r"spec\.json lacks the field 'preset'"):
-        run_folder.create(record.run)
-    path.unlink()
+    run_folder.spec_file.unlink()
     other = make_record("cb").run
     run_folder.create(other)
     with pytest.raises(UsageError, match=rf"spec\.json is of another run, {other.run_id}; move the folder away"):
@@ -225,7 +232,10 @@ def damage(value: Any, *keys: str, to: Any) -> str:
     inner = value
     for key in keys[:-1]:
         inner = inner[key]
-    inner[keys[-1]] = to
+    if to is ...:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = to
     return json.dumps(value)
 
 
@@ -241,6 +251,8 @@ FD = ("scores", "FD-efflite0@96")
         (("eval", "sample", "omega"), 0.0, r"eval_id is '\w{12}', but its contents give '\w{12}'"),
         (("run", "train", "steps"), "many", r"\.run\.train\.steps must be a whole number, not 'many'"),
         (("run",), None, r"\.run must be an object of RunSpec's fields, not None"),
+        (("eval", "metrics"), {}, r"\.eval\.metrics must be a list of objects of MetricSpec's fields, not \{\}"),
+        (("eval", "groups"), "9" * 99, r"\.eval\.groups must be an object, not '9{59}\.\.\.$"),
         (("run", "methods"), [{"name": "cm"}], r"\.run\.methods lacks the field 'version'"),
         ((*FD, "overall", "value"), None, r"FD-efflite0@96 of overall has no value"),
         ((*FD, "overall", "value"), float("nan"), r"is not valid JSON: NaN is not a JSON number"),
@@ -249,7 +261,9 @@ FD = ("scores", "FD-efflite0@96")
         (FD, 5, r"FD-efflite0@96 holds no groups"),
         ((*FD, "overall", "value"), True, r"FD-efflite0@96 of overall has no value"),
         ((*FD, "overall", "value"), "5", r"FD-efflite0@96 of overall has no value"),
-        ((*FD, "overall", "value"), 10**400, r"value of FD-efflite0@96 overall is not finite"),
+        ((*FD, "overall", "value"), 10**400, r"value of FD-efflite0@96 overall is not a number up to 1e\+100"),
+        ((*FD, "overall", "value"), 1e308, r"value of FD-efflite0@96 overall is not a number up to 1e\+100"),
+        ((*FD, "overall", "flag"), "labels?", r"ceiling of FD-efflite0@96 overall is missing"),
         ((*FD, "overall", "n_gen"), None, r"n_gen of FD-efflite0@96 overall must be a whole number, not None"),
         ((*FD, "overall", "n_gen"), "100", r"n_gen of FD-efflite0@96 overall must be a whole number, not '100'"),
         ((*FD, "overall", "n_real"), 0.5, r"n_real of FD-efflite0@96 overall must be a whole number, not 0\.5"),
@@ -270,7 +284,7 @@ FD = ("scores", "FD-efflite0@96")
             r"class-pull-efflite0@96 is of classes by number, not of 'cat'",
         ),
         (("training", "alarm_steps"), {"grad": "often"}, r"alarm_steps in training must be of another type, not"),
-        (("training", "seconds"), 10**400, r"seconds in training is not finite"),
+        (("training", "seconds"), 10**400, r"seconds in training is not a number up to 1e\+100"),
         (("provenance", "code"), 5, r"code in provenance must be of another type, not 5"),
         (("provenance", "dirty"), "no", r"dirty in provenance must be true or false, not 'no'"),
         (("deviations",), {"cm": 5}, r"deviations must be texts"),
@@ -328,7 +342,7 @@ def test_one_odd_record_takes_no_page_down(tmp_path: Path, make_record: MakeReco
         return [keys, *(place for key, item in inner for place in places(item, *keys, key))]
 
     for keys in places(whole)[1:]:
-        for to in (None, "100", 10**400, []):
+        for to in (None, "100", 10**400, [], ...):
             text = damage(json.loads(json.dumps(whole)), *keys, to=to)
             for _ in range(4):  # its ids are made right, as if somebody had written it so
                 odd.write_text(text)
@@ -351,7 +365,7 @@ def test_figures_beyond_all_floats_are_refused(tmp_path: Path, record: Record) -
     path = tmp_path / "result.json"
     record.write(path)
     path.write_text(path.read_text().replace('"value": 12.0', '"value": 1e999', 1))
-    with pytest.raises(BadRecord, match="value of FD-efflite0@96 overall is not finite"):
+    with pytest.raises(BadRecord, match=r"value of FD-efflite0@96 overall is not a number up to 1e\+100"):
         Record.read(path)
 
 

@@ -137,6 +137,9 @@ def run(
         again=again,
     )
     jobs = plan(request, runs)
+    pick_launcher(
+        launcher, address, gpus_per_run, cpus_per_run, max_parallel, device, len(jobs)
+    )  # refuses what is wrong
     if again and not dry_run:
         for job in jobs:
             with suppress(Held):  # it runs elsewhere, and is left alone

@@ -80,7 +80,8 @@ def exponential_counts(n_max: int, classes: int, imbalance: float) -> tuple[int,
         largest = next(ratio for ratio in range(n_max, 0, -1) if int(n_max * (1 / ratio)))
         raise UsageError(
             f"--imbalance {imbalance:g}: class {counts.index(0)} (of 0 to {classes - 1}) would get no image, "
-            f"as the largest class has {n_max}; the largest ratio that leaves every class an image is {largest}"
+            f"as the largest class has {n_max}; none takes the images as they come, and the largest ratio that leaves "
+            f"every class an image is {largest}"
         )
     return counts
 

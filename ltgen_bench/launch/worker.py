@@ -299,6 +299,9 @@ def work(worker: Worker, driver: str) -> process.Ended:
         reason = f"{held}, works on this run"
         worker.say(f"not started: {reason}")
         return process.Ended(HELD, reason)
+    except UsageError as error:
+        worker.say(f"error: {error}")
+        return process.Ended(UNUSABLE, f"error: {error}")
     except OSError as error:
         if error.errno not in _FULL:
             raise

@@ -73,7 +73,7 @@ def _scoring_line(record: Record) -> str:
 def _group_sizes(record: Record) -> str:
     groups = record.scores.get(figure_name(record, "FD"), {})
     return ", ".join(
-        f"{name} {figures['n_gen']:,} / {figures['n_real']:,}"
+        f"{name} {figures['n_gen']:,} / {figures.get('n_real', 0):,}"
         for name, figures in groups.items()
         if name in ("majority", "medium", "minority") and "n_gen" in figures
     )

@@ -14,7 +14,7 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.job import Execution
 from ltgen_bench.sampling import sampler
 from ltgen_bench.sampling.pipeline import labels
-from ltgen_bench.scoring.checks import check_enough
+from ltgen_bench.scoring.checks import check_enough, least_per_class
 from ltgen_bench.spec.presets import Preset
 from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
 from ltgen_bench.training import tracker
@@ -48,7 +48,7 @@ def _check_ranges(section: str, spec: NetSpec | TrainSpec | DiffusionSpec | Samp
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise UsageError(f"{name} must be from {low:g} to {high:g}, not {value:g}")
+        raise UsageError(f"{name} must be from {low:.12g} to {high:.12g}, not {value:.12g}")
 
 
 def _check_groups(net: NetSpec) -> None:
@@ -101,7 +101,8 @@ def check_images(data: LongTail, sample: SamplingSpec) -> None:
     """Raises UsageError for a number of images that classes cannot share, or that is too small to score."""
     classes = len(data.class_counts)
     labels(sample.images, classes)
-    check_enough("generated", sample.images // classes, data.groups)
+    if sample.images < (needed := classes * least_per_class(data.groups)):
+        raise UsageError(f"sample.images={sample.images}: scoring needs {needed} images or more of {classes} classes")
     check_enough("real", len(data.reference) // classes, data.groups)
 
 

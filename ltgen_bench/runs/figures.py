@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
+
+from ltgen_bench.errors import short
 
 
 class _Value(TypedDict):
@@ -42,6 +43,17 @@ class _Unseen(TypedDict):
 class Memorised(Figures, _Unseen):  # type: ignore[misc]
     """Of shares of images that are flagged as memorised: pages show what they are compared with."""
 
+
+class _Ceiling(TypedDict):
+    ceiling: float
+
+
+class Doubted(Figures, _Ceiling):  # type: ignore[misc]
+    """Of an accuracy that says that the labels are wrong: pages show what real images reach."""
+
+
+LARGEST = 1e100
+"""No figure means anything beyond it, and sums of such figures would overflow."""
 
 ClassPull = TypedDict("ClassPull", {"value": float, "within_group": float, "class": str})
 """How a class pulls the distance of all images up, and that of its group; with the class's name."""
@@ -94,15 +106,17 @@ def problems(values: Mapping[str, Any], kind: Any) -> Iterator[str]:
     for name in sorted(kind.__required_keys__ - values.keys()):
         yield f"{name}{{of}} is missing"
     for name, value in values.items():
-        if isinstance(value, float | int) and not _finite(value):
-            yield f"{name}{{of}} is not finite"
+        if isinstance(value, float | int) and not abs(value) <= LARGEST:
+            yield f"{name}{{of}} is not a number up to {LARGEST:g}"
         elif not _fits(value, wanted := hints.get(name, Any)):
-            yield f"{name}{{of}} must be {_WORDS.get(wanted, 'of another type')}, not {_short(value)}"
+            yield f"{name}{{of}} must be {_WORDS.get(wanted, 'of another type')}, not {_shown(value)}"
 
 
 def _kind(metric: str, figures: Mapping[str, Any]) -> Any:
     if metric.startswith("class-pull"):
         return ClassPull
+    if figures.get("flag") == "labels?":
+        return Doubted
     return Memorised if metric.startswith("memorised") and "flag" in figures else Figures
 
 
@@ -120,16 +134,8 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
-
-
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return (text if len(text) <= 40 else f"{text[:40]}...").replace("{", "{{").replace("}", "}}")
+def _shown(value: Any) -> str:
+    return short(value).replace("{", "{{").replace("}", "}}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ltgen_bench import ROOT
-from ltgen_bench.errors import UsageError
+from ltgen_bench.errors import UsageError, short
 from ltgen_bench.runs.figures import Provenance, Training, problems, score_problems
 from ltgen_bench.spec.serialise import from_json, to_json
-from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, ScoreSpec
+from ltgen_bench.spec.specs import DECIMALS, EvalSpec, ExternalSpec, RunSpec, ScoreSpec
 from ltgen_bench.storage.atomic_files import read_json, write_json
 
 SCHEMA = 1
@@ -99,6 +99,9 @@ class Record:
                 yield f"{m.name} has no parameter {unknown[0]!r}"
         if not all(isinstance(ids, list) and all(type(c) is int for c in ids) for ids in groups.values()):
             yield "eval.groups must be lists of classes"
+        for metric in self.eval.metrics:
+            if not 0 <= metric.decimals <= DECIMALS:
+                yield f"{metric.name} has {short(metric.decimals)} decimals"
         yield from score_problems(self.scores)
         for what, values, kind in (
             ("training", self.training, Training),

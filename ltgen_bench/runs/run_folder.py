@@ -60,8 +60,8 @@ class RunFolder:
             return spec
         except FileNotFoundError:
             raise UsageError(f"{self.path} is not a run folder: it has no spec.json") from None
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+        except (ValueError, UsageError) as error:
+            raise UsageError(f"{error}; the command that made the run writes it again") from None
 
     @property
     def code(self) -> dict[str, str]:
@@ -75,21 +75,23 @@ class RunFolder:
     def create(self, spec: RunSpec | ExternalSpec, code: Mapping[str, str] = MappingProxyType({})) -> None:
         """Make the folder ready for work; the caller holds its lock.
 
-        code: fingerprints of the code that is to do it. Raises UsageError when the folder's spec.json is damaged or of
-        another run, or when the run was begun with other code.
+        code: fingerprints of the code that is to do it. A damaged spec.json is written again. Raises UsageError when it
+        is of another run, or when the run was begun with other code.
         """
         for part in [*self.path.rglob(".*.part")]:  # left by a worker that was killed while writing
             if part.is_dir():
                 shutil.rmtree(part, ignore_errors=True)
             else:
                 part.unlink(missing_ok=True)
-        path = self.spec_file
-        if not path.exists():
-            if code:
+        try:
+            there = self.spec.run_id
+        except UsageError:  # missing or damaged: the folder's name says which run it is of
+            there = spec.run_id
+            if code and not self.code_file.exists():
                 write_json(self.code_file, dict(code))
-            write_json(path, to_json(spec))
-        elif (there := self.spec.run_id) != spec.run_id:
-            raise UsageError(f"{path} is of another run, {there}; move the folder away")
+            write_json(self.spec_file, to_json(spec))
+        if there != spec.run_id:
+            raise UsageError(f"{self.spec_file} is of another run, {there}; move the folder away")
         self.check_code(code)
         if (known := self.code) and not code.keys() <= known.keys():  # a sampler that was not used before
             write_json(self.code_file, dict(code) | known)
@@ -250,8 +252,9 @@ def _progress(path: Path) -> dict[str, Any]:
         value = read_json(path)
     except (FileNotFoundError, ValueError):
         return {}
-    whole = isinstance(value, dict) and {"stage", "done", "total", "time"} <= value.keys()
-    return value if whole else {}
+    numbers = ("done", "total", "time")
+    whole = isinstance(value, dict) and isinstance(value.get("stage"), str)
+    return value if whole and all(isinstance(value.get(name), int | float) for name in numbers) else {}
 
 
 def run_folders(runs: Path) -> list[RunFolder]:

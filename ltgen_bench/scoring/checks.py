@@ -13,13 +13,19 @@ from ltgen_bench.scoring.metrics.precision_recall import KS
 _LEAST = max(SPLITS, max(KS) + 1)  # images of a group
 
 
+def least_per_class(groups: Groups) -> int:
+    """How many images of each class scoring needs."""
+    return max(2, *(-(-_LEAST // len(ids)) for _, ids in groups))
+
+
 def check_enough(what: str, per_class: int, groups: Groups) -> None:
     """Raises UsageError when so many images of each class are too few to score. what: "generated" or "real"."""
     for name, ids in groups:
         if (n := len(ids) * per_class) < _LEAST or per_class < 2:
             needed = max(_LEAST, 2 * len(ids))
+            more = "; give more of them" if what == "generated" else "; give more of each class, or another --reference"
             raise UsageError(
-                f"{n} {what} images of the {name} classes are too few; scoring needs {needed} in this group"
+                f"{n} {what} images of the {name} classes are too few; scoring needs {needed} in this group{more}"
             )
 
 

@@ -18,6 +18,9 @@ from ltgen_bench.data.prepare import data_folder
 from ltgen_bench.errors import UsageError
 from ltgen_bench.storage.atomic_files import sha256
 
+LARGEST = 1024
+"""Side of the square that images can be resized to."""
+
 Progress = Callable[[int, int], None]
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -138,6 +141,8 @@ class ExtractorFamily:
         if size < max(1, self.multiple) or size % self.multiple:
             example = next(iter(self.examples), f"{self.name}@{self.multiple}")
             raise UsageError(f"{name}: the size must be a multiple of {self.multiple}, such as {example}")
+        if size > LARGEST:
+            raise UsageError(f"{name}: the size must be at most {LARGEST}")
         return size
 
     def find(self, given: Path | None, data_dir: Path | None) -> tuple[Weights | None, Path | None]:

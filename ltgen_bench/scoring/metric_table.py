@@ -13,7 +13,7 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.registry import Entry, Registry
 from ltgen_bench.scoring.metric import Metric
 from ltgen_bench.spec.serialise import canonical
-from ltgen_bench.spec.specs import MetricSpec
+from ltgen_bench.spec.specs import DECIMALS, MetricSpec
 
 SCOPES = ("overall", "majority", "medium", "minority")
 """What tables may have columns and lines for."""
@@ -118,6 +118,6 @@ def _checked(name: str) -> MetricSpec:
         raise UsageError(f"{where}: {error}") from None
     if unknown := [scope for scope in spec.columns if scope not in SCOPES]:
         raise UsageError(f"{where}: columns may be {', '.join(SCOPES)}, not {unknown[0]!r}")
-    if spec.decimals < 0:
-        raise UsageError(f"{where}: decimals must be 0 or more, not {spec.decimals}")
+    if not 0 <= spec.decimals <= DECIMALS:
+        raise UsageError(f"{where}: decimals must be from 0 to {DECIMALS}, not {spec.decimals}")
     return spec

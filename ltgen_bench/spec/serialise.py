@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.errors import UsageError, short, unknown
 
 Spec = TypeVar("Spec")
 
@@ -96,7 +96,7 @@ def from_json(kind: type[Spec], value: Any, where: str = "spec") -> Spec:
     Raises UsageError for missing or unknown fields and wrong types.
     """
     if not isinstance(value, Mapping):
-        raise UsageError(f"{where} must be an object of {kind.__name__}'s fields, not {value!r}")
+        raise UsageError(f"{where} must be an object of {kind.__name__}'s fields, not {short(value)}")
     hints = _hints(typing.cast(Any, kind))
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in value:
@@ -159,7 +159,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         return value
     elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return dict(value)
-    raise UsageError(f"{where} must be {_words(kind)}, not {value!r}")
+    raise UsageError(f"{where} must be {_words(kind)}, not {short(value)}")
 
 
 def _number(value: Any, kind: type[int] | type[float]) -> int | float | None:
@@ -175,6 +175,12 @@ def _number(value: Any, kind: type[int] | type[float]) -> int | float | None:
 
 
 def _words(kind: Any) -> str:
-    if typing.get_origin(kind) is tuple:
-        return f"a comma-separated list of {_words(typing.get_args(kind)[0]).removeprefix('a ')}s"
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        item = typing.get_args(kind)[0]
+        if dataclasses.is_dataclass(item):
+            return f"a list of objects of {item.__name__}'s fields"  # type: ignore[union-attr]
+        return f"a comma-separated list of {_words(item).removeprefix('a ')}s"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "an object"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))

@@ -176,6 +176,10 @@ class ExternalSpec:
         return digest({k: v for k, v in identity(self).items() if k not in ("images", "sha256")})
 
 
+DECIMALS = 9
+"""That a table shows of a figure, at most."""
+
+
 @dataclasses.dataclass(frozen=True)
 class MetricSpec:
     """A metric: its version, and how tables show it (see `scoring.metric.Metric`)."""

@@ -17,9 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltgen_bench.errors import UsageError
+
 HEARTBEAT = 5.0
 STALE = 60.0
 """Seconds without a heartbeat after which a lock counts as left behind."""
+
+
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What reading a damaged lock raises."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Owner:
         return abs(self.age) < STALE
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, which holds {self.path}"
+        who = f"process {self.pid} on {self.host}" if self.token else "an unknown process"
+        return f"{who}, which holds {self.path}"
 
 
 class Held(Exception):
@@ -71,7 +78,7 @@ class Lock:
             raise Lost(f"the lock {self.path} is gone") from None
         except OSError:
             return
-        except (ValueError, KeyError, TypeError):
+        except _DAMAGED:
             pass
         raise Lost(f"taken over by {owner(self.path)}, as nothing was heard of this one for {STALE:.0f} s")
 
@@ -94,19 +101,24 @@ def owner(path: Path) -> Owner | None:
         content, age = path.read_text(), _age(path)
         value = json.loads(content)
         host, pid, token = str(value["host"]), int(value["pid"]), str(value["token"])
+        if not (token.isalnum() and len(token) < 100):  # it becomes part of a file's name
+            raise ValueError(token)
         return Owner(path, host, pid, token, age, str(value.get("driver", "")), value.get("processes"))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (OSError, *_DAMAGED):
         # Just created and not yet written, or damaged: alive until it is old.
         with contextlib.suppress(FileNotFoundError):
-            return Owner(path, "an unknown host", -1, "", _age(path))
+            return Owner(path, "", -1, "", _age(path))
         return None
 
 
 @contextlib.contextmanager
 def hold(path: Path, driver: str = "") -> Iterator[Lock]:
-    """Hold the lock while the block runs. Raises Held when a living owner has it; takes over what a dead one left."""
+    """Hold the lock while the block runs. Raises Held when a living owner has it; takes over what a dead one left.
+
+    Raises UsageError when its name is taken by a folder.
+    """
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(path, uuid.uuid4().hex)
@@ -143,6 +155,8 @@ def _take(path: Path, token: str, driver: str) -> None:
             continue
         if held.alive:
             raise Held(str(held))
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder where a lock belongs; delete it")
         # Of several that find a dead owner's lock, the one that creates the claim to it may put the claim in its place.
         claim = path.with_name(f"{path.name}.{held.token}")
         if _create(claim, text):
