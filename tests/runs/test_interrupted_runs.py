@@ -34,6 +34,8 @@ from whole_runs import (
 from ltgen_bench.launch import worker
 from ltgen_bench.runs.job import Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.spec.serialise import to_json
+from ltgen_bench.storage.atomic_files import write_json
 
 pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.skipif(os.name != "posix", reason="needs signals")]
 
@@ -297,10 +299,10 @@ def test_a_grid_goes_on_past_failures_which_are_tried_again_on_request(
 
 @pytest.mark.usefixtures("warm_workers")
 def test_what_the_worker_cannot_use_is_said_by_the_driver(runs: Path, cli: Cli) -> None:
-    job = job_of("ddpm", runs)
+    job, other = job_of("ddpm", runs), job_of("cm", runs)
     job.run_folder.path.mkdir(parents=True)
-    (job.run_folder.path / "spec.json").write_text("{")
+    write_json(job.run_folder.path / "spec.json", to_json(other.run))
     got = cli(*command_of(job))
     assert got.code == 2
-    assert f"  unusable: error: {job.run_folder.path}/spec.json is not valid JSON: " in got.out
+    assert f"  unusable: error: {job.run_folder.path}/spec.json is of another run, {other.run.run_id}; " in got.out
     assert got.out.endswith(f"  log: {job.run_folder.log}\n0 done, 1 not\n")
