@@ -39,7 +39,7 @@ PRESETS = {
         max_size=16,
         net=NetSpec(channels=(32, 64), layers=1),
         train=TrainSpec(steps=3_000, batch=64, lr=1e-3, warmup=200, ema=0.995, precision="fp32"),
-        sample=SamplingSpec(images=2_000, clip=True),
+        sample=SamplingSpec(images=2_000, omega=0.5, clip=True),
     ),
     "60k": Preset(
         "the papers' network for 60k steps x 64 and 10k images: a GPU for some hours",
