@@ -82,14 +82,10 @@ class CM(Method):
             parametrize.register_parametrization(layer, "weight", Reserve(layer.weight, self.rank_ratio, rng))
 
     def export(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        plain = dict(state)
-        for name in state:
-            layer, found, _ = name.partition(".parametrizations.weight.0.a")
-            if found:
-                parts = [f"{layer}.parametrizations.weight.{part}" for part in ("original", "0.b", "0.a")]
-                general, b, a = map(plain.pop, parts)
-                plain[f"{layer}.weight"] = general + (b @ a).view_as(general)
-        return plain
+        return _plain(state, with_reserve=True)
+
+    def without_reserve(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return _plain(state, with_reserve=False)
 
     def losses(self, step: Step, task: Task) -> Mapping[str, Tensor]:
         rows = self._rows(step)
@@ -139,6 +135,18 @@ class CM(Method):
         if self.layers == "all":
             return [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
         return [m for m in net.unet.up_blocks.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+
+
+def _plain(state: dict[str, Tensor], *, with_reserve: bool) -> dict[str, Tensor]:
+    """The plain network's weights: W = Wg + BA, or Wg alone."""
+    plain = dict(state)
+    for name in state:
+        layer, found, _ = name.partition(".parametrizations.weight.0.a")
+        if found:
+            parts = [f"{layer}.parametrizations.weight.{part}" for part in ("original", "0.b", "0.a")]
+            general, b, a = map(plain.pop, parts)
+            plain[f"{layer}.weight"] = general + (b @ a).view_as(general) if with_reserve else general
+    return plain
 
 
 @contextmanager

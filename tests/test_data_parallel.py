@@ -139,7 +139,7 @@ def test_a_worker_trains_with_torchrun(tmp_path: Path) -> None:
     assert log.count("trained in ") == 1  # one process of them speaks
     assert mean_loss(shared) == pytest.approx(mean_loss(alone), rel=1e-3)
     assert shared.run_folder.state() == "stopped"  # trained; not sampled, not scored
-    assert not list(shared.run_folder.path.glob("checkpoint*"))
+    assert [path.name for path in shared.run_folder.checkpoints()] == ["checkpoint.pt"]
 
 
 @pytest.mark.xdist_group("run")

@@ -43,8 +43,25 @@ def test_a_broken_method_is_found(monkeypatch):
     kind = registry.methods().load("cm")
     monkeypatch.setattr(kind, "export", lambda self, state: state)
     problems = {claim: problem for claim, problem in check_method("cm") if problem}
-    assert list(problems) == ["export gives the plain network with equal outputs", SAMPLES]
+    apart = "without its reserve, if it has one, it is another plain network"
+    assert list(problems) == ["export gives the plain network with equal outputs", apart, SAMPLES]
     assert "left behind: unet.up_blocks.0." in problems["export gives the plain network with equal outputs"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (lambda self, state: self.export(state), "without_reserve gives the very network that export gives"),
+        (
+            lambda self, state: None,
+            "UsageError: without_reserve() of cm does not give the weights of the plain network",
+        ),
+    ],
+)
+def test_a_reserve_that_is_not_taken_out_is_found(wrong, problem, monkeypatch):
+    monkeypatch.setattr(registry.methods().load("cm"), "without_reserve", wrong)
+    problems = {claim: problem for claim, problem in check_method("cm") if problem}
+    assert problems["without its reserve, if it has one, it is another plain network"].startswith(problem)
 
 
 class Velocity(Method):
@@ -104,7 +121,10 @@ def test_an_optimised_interpreter_checks_too(digits):
 def test_check_says_which_hooks_a_method_overrides(cli):
     got = cli("check", "method", "cm+cb")
     assert got.code == 0
-    assert got.out.splitlines()[:2] == ["cm overrides wrap, export, losses, reuses_encoder", "cb overrides weight"]
+    assert got.out.splitlines()[:2] == [
+        "cm overrides wrap, export, without_reserve, losses, reuses_encoder",
+        "cb overrides weight",
+    ]
     assert got.out.count("\nok     ") == len(CLAIMS)
 
 

@@ -39,7 +39,7 @@ def weights(net):
 def test_a_stopped_training_goes_on_bit_for_bit(digits, tmp_path):
     made = trainer(parse_methods("cm+cbdm"), digits)
     straight = run(made, digits, tmp_path)
-    checkpoint.remove(tmp_path)
+    (tmp_path / checkpoint.CURRENT).unlink()
     calls = iter([False, False, True])
     with pytest.raises(Stopped, match="step 3 of 6"):
         run(made, digits, tmp_path, stop=lambda: next(calls))
@@ -58,7 +58,7 @@ def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, mon
     assert {"loss", "denoise", "denoise/majority", "denoise/minority", "cm/capacity", "cm/distance/minority"} <= set(
         table
     )
-    checkpoint.remove(tmp_path)
+    (tmp_path / checkpoint.CURRENT).unlink()
     with (tmp_path / "train.jsonl").open("a") as file:
         file.write('{"step": 8, "lo')  # a crash in the middle of a line
     run(trainer(parse_methods("cm+cbdm"), digits), digits, tmp_path)
@@ -188,7 +188,7 @@ def test_the_summary_says_how_fast_it_went(digits, tmp_path):
     forward = flops_per_image(made.spec.net, size=8, channels=1, num_classes=10)
     assert summary["flops_per_s"] == pytest.approx(3 * forward * summary["images_per_s"], rel=0.01)
     assert summary["mfu"] is None
-    trained = Trained(None, None, {"images_per_s": 523.4, "flops_per_s": 51.2e9, "mfu": None})
+    trained = Trained(None, None, None, {"images_per_s": 523.4, "flops_per_s": 51.2e9, "mfu": None})
     assert trained.speed == "523 images/s, 51 GFLOP/s"
     trained.summary["mfu"] = 0.428
     assert trained.speed == "523 images/s, 51 GFLOP/s, MFU 43%"

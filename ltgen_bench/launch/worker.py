@@ -139,15 +139,14 @@ class Worker:
             track=execution.track,
         )
         if processes.is_main:
-            model_folder.save(
-                self.run_folder.model,
-                trained.net,
-                trained.noise_prior,
-                ddim(run.diffusion, clip=self.job.eval.sample.clip),
-                data.class_names,
-                trained.summary,
-            )
-            checkpoint.remove(self.run_folder.path)
+            scheduler = ddim(run.diffusion, clip=self.job.eval.sample.clip)
+            # The trained network last: when it is there, so is all the rest.
+            for folder, net in ((self.run_folder.general_model, trained.general), (self.run_folder.model, trained.net)):
+                if net is not None:
+                    shutil.rmtree(folder, ignore_errors=True)  # of a worker that was killed before the last line
+                    prior, names, summary = trained.noise_prior, data.class_names, trained.summary
+                    model_folder.save(folder, net, prior, scheduler, names, summary)
+            checkpoint.keep_last(self.run_folder.path)
             self.say(f"trained in {trained.summary['seconds']:.0f} s, {trained.speed}")
 
     def train_together(self) -> None:

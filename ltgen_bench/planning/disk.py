@@ -13,6 +13,8 @@ from ltgen_bench.runs.job import Job
 
 CHECKPOINTS = 3
 """At once on disk: the newest, the one before it, and the one that is being written."""
+STATE = 4
+"""Sizes of the network in a checkpoint: weights, their average and two moments of Adam. The last one stays."""
 FEATURES = 10_000
 """Bytes of one image's features that are kept beside the runs, about."""
 
@@ -28,17 +30,18 @@ def check_writable(runs: Path) -> None:
 
 
 def bytes_to_write(jobs: Sequence[Job]) -> int:
-    """About what these runs write, one after another: networks and images that stay, checkpoints of one at a time."""
+    """About what these runs write, one after another: networks, states and images stay, further checkpoints of one
+    run at a time."""
     kept, passing = 0, 0
     for job in jobs:
         data, network = job.run.dataset, 4 * rough_parameters(job.run.net)
         pixels = job.eval.sample.images * data.size**2 * data.channels
         folder = job.run_folder
-        kept += 0 if folder.model.exists() else network
+        kept += 0 if folder.model.exists() else (1 + STATE) * network
         kept += 0 if folder.samples(job.eval.sample).exists() else pixels
         kept += job.eval.sample.images * FEATURES
-        # Weights, their average and two moments of Adam; then the images once more, in parts.
-        passing = max(passing, CHECKPOINTS * 4 * network, pixels)
+        # Besides the state that stays; then the images once more, in parts.
+        passing = max(passing, (CHECKPOINTS - 1) * STATE * network, pixels)
     return kept + passing
 
 

@@ -9,8 +9,9 @@ RUNS/<dataset>/<method>/<run id>/
     train.jsonl               losses, every 50 steps: pandas.read_json(path, lines=True)
     events.out.tfevents.*     the same for TensorBoard, with --track tensorboard
     progress.json             stage, step, speed, time left (for `status`)
-    checkpoint*.pt            while training
+    checkpoint*.pt            the state of the training; the last one stays
     model/                    the trained network: plain diffusers, nothing to fold
+    model-general/            the same without the reserve, of a method that has one
     samples-<id>.npz, .png    images and labels, and a grid of them
     samples-<id>/             shards of them while sampling, with locks and progress of the workers that share the work
     result-<eval id>.json     the scores: a run is done when this file is whole and its ids are right
@@ -134,6 +135,11 @@ class RunFolder:
     @property
     def model(self) -> Path:
         return self.path / "model"
+
+    @property
+    def general_model(self) -> Path:
+        """Without the reserve, of a method that has one."""
+        return self.path / "model-general"
 
     @property
     def failed(self) -> Path:

@@ -55,6 +55,7 @@ def load(folder: Path, run_id: str, say: Callable[[str], None]) -> dict[str, Any
     return None
 
 
-def remove(folder: Path) -> None:
-    for name in ("checkpoint-next.pt", CURRENT, PREVIOUS):
+def keep_last(folder: Path) -> None:
+    """Remove all but the newest: at the end of a training it is the whole state, which a longer one can go on from."""
+    for name in ("checkpoint-next.pt", PREVIOUS):
         (folder / name).unlink(missing_ok=True)

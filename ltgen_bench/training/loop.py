@@ -29,9 +29,13 @@ class Stopped(Exception):
 
 @dataclass
 class Trained:
-    """What training leaves: the plain network with averaged weights, and figures on how it went."""
+    """What training leaves: the plain network with averaged weights, and figures on how it went.
+
+    general: the same without the reserve, where a method has one.
+    """
 
     net: Denoiser
+    general: Denoiser | None
     noise_prior: NoisePrior | None
     summary: dict[str, Any]
 
@@ -63,7 +67,7 @@ def train(
     them takes 1 % of the time. track: names of experiment trackers. Raises RunFailed when the loss is not finite, and
     UsageError when the checkpoint was written by other code of a method.
     """
-    trainer.export()  # a method that cannot is better known before the training than after it
+    trainer.export(), trainer.general_net()  # a method that cannot is better known before the training than after it
     code = {f"method {m.name}": fingerprint(type(m)) for m in trainer.stack.methods}
     saved = checkpoint.load(folder, trainer.spec.run_id, say)
     if saved is not None:
@@ -99,7 +103,7 @@ def train(
             if time.perf_counter() > due:
                 due = save()
         save()
-    return Trained(trainer.trained_net(), trainer.noise_prior, _summary(trainer, log))
+    return Trained(trainer.trained_net(), trainer.general_net(), trainer.noise_prior, _summary(trainer, log))
 
 
 def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:

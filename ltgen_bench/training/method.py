@@ -118,7 +118,7 @@ class Step:
         self.alarms[f"{self._method}/{name}"] = share.detach()
 
 
-HOOKS = ("wrap", "export", "sampling", "noise_prior", "target", "weight", "losses", "reuses_encoder")
+HOOKS = ("wrap", "export", "without_reserve", "sampling", "noise_prior", "target", "weight", "losses", "reuses_encoder")
 """All that a method can override."""
 
 
@@ -157,6 +157,12 @@ class Method:
         keys that `wrap` added and with those that it took away: the plain network loads it strictly.
         """
         return state
+
+    def without_reserve(self, state: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        """The plain network as it is without what the method reserves for the minority, from what `export` gets;
+        None for a method that reserves nothing. Kept beside the trained network, for experiments. Exclusive.
+        """
+        return None
 
     def sampling(self, task: Task) -> Tensor | None:
         """Sampling weight of each class (C,), in place of one pass over the data per epoch. Exclusive."""

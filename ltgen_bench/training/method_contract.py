@@ -148,6 +148,16 @@ def exports_plain_network(stack: Stack, data: LongTail) -> None:
     _require(gap <= 1e-5, f"exported and wrapped network differ by {gap:.2g}")
 
 
+def reserve_apart(stack: Stack, data: LongTail) -> None:
+    made = trained(stack, data)
+    general, whole = made.general_net(), made.trained_net()
+    if general is not None:
+        step = made.make_step(0)
+        with torch.no_grad():
+            same = torch.equal(general(step.xt, step.t, step.y), whole(step.xt, step.t, step.y))
+        _require(not same, "without_reserve gives the very network that export gives")
+
+
 def samples_like_ddpm(stack: Stack, data: LongTail) -> None:
     far = _distance(stack, data) / _distance_of_ddpm()
     _require(
@@ -188,6 +198,7 @@ CLAIMS: dict[str, Callable[[Stack, LongTail], None]] = {
     "it sees the same batches, times and noise as ddpm": same_draws,
     "a resumed run equals an uninterrupted one bit for bit": exact_resume,
     "export gives the plain network with equal outputs": exports_plain_network,
+    "without its reserve, if it has one, it is another plain network": reserve_apart,
     "its network samples about as ddpm's does": samples_like_ddpm,
 }
 

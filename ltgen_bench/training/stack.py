@@ -19,7 +19,7 @@ from ltgen_bench.training.method import HOOKS, Method, Step, Task
 if TYPE_CHECKING:
     from ltgen_bench.diffusion.denoiser import Denoiser
 
-EXCLUSIVE = ("sampling", "noise_prior", "target")
+EXCLUSIVE = ("sampling", "noise_prior", "target", "without_reserve")
 
 
 class Stack:
@@ -51,6 +51,18 @@ class Stack:
             state = m.export(state)
             if not isinstance(state, dict):
                 raise UsageError(f"{m.name}.export() must return the state dict of the plain network, not {state!r}")
+        return state
+
+    def without_reserve(self, state: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        """What `export` gives, but without the reserve of the method that has one; None when none has.
+
+        Raises UsageError when a method gives no state dict back.
+        """
+        owner = next((m for m in self.methods if _overrides(m, "without_reserve")), None)
+        if owner is None:
+            return None
+        for m in reversed(self.methods):
+            state = (m.without_reserve(state) or {}) if m is owner else m.export(state)
         return state
 
     def sampling(self, task: Task) -> Tensor | None:

@@ -118,9 +118,12 @@ class Trainer:
 
     def trained_net(self) -> Denoiser:
         """A plain network with the averaged weights, what methods added folded in. Raises UsageError as `export`."""
-        net = self._plain_net()
-        net.load_state_dict(self.export())
-        return _onto(self.device, net).eval()
+        return self._plain_with(self.export())
+
+    def general_net(self) -> Denoiser | None:
+        """The same without the reserve of the method that has one; None when none has. Raises UsageError."""
+        state = self.stack.without_reserve(self._averaged())
+        return None if state is None else self._plain_with(self._checked(state, "without_reserve"))
 
     @torch.no_grad()
     def export(self) -> dict[str, Tensor]:
@@ -128,9 +131,21 @@ class Trainer:
 
         Raises UsageError, naming what is left over or missing, when a method's `export` does not undo its `wrap`.
         """
+        return self._checked(self.stack.export(self._averaged()), "export")
+
+    @torch.no_grad()
+    def _averaged(self) -> dict[str, Tensor]:
+        """The state dict of the network in training, with averaged weights."""
         averaged = {id(p): mean for p, mean in zip(self.params, self.ema, strict=True)}
-        state = {name: averaged.get(id(p), p).clone() for name, p in self.net.state_dict(keep_vars=True).items()}
-        state = self.stack.export(state)
+        return {name: averaged.get(id(p), p).clone() for name, p in self.net.state_dict(keep_vars=True).items()}
+
+    def _plain_with(self, state: dict[str, Tensor]) -> Denoiser:
+        net = self._plain_net()
+        net.load_state_dict(state)
+        return _onto(self.device, net).eval()
+
+    def _checked(self, state: dict[str, Tensor], hook: str) -> dict[str, Tensor]:
+        """The state that a hook gave. Raises UsageError unless it is the plain network's."""
         shapes = {name: value.shape for name, value in state.items()}
         wrong = {
             "left behind": shapes.keys() - self.plain_shapes.keys(),
@@ -139,7 +154,7 @@ class Trainer:
         }
         if any(wrong.values()):
             found = "; ".join(f"{what}: {_some(names)}" for what, names in wrong.items() if names)
-            raise UsageError(f"export() of {self.stack.name} does not give the weights of the plain network ({found})")
+            raise UsageError(f"{hook}() of {self.stack.name} does not give the weights of the plain network ({found})")
         return state
 
     def _plain_net(self) -> Denoiser:

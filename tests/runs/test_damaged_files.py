@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +72,7 @@ def test_a_damaged_network_is_named_with_what_to_delete(
     job: Job, name: str, damage: Callable[[Path], None], finished: Finished, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job.run_folder.samples(job.eval.sample).unlink()
+    (job.run_folder.path / "checkpoint.pt").unlink()
     path = job.run_folder.model / name
     if name == "config.json" and damage is cut:
         path.write_text(path.read_text()[:100])
@@ -87,20 +87,14 @@ def test_a_damaged_network_is_named_with_what_to_delete(
     assert not job.run_folder.failed.exists()  # so that nothing needs --retry-failed once the folder is gone
 
 
-def test_in_place_of_a_damaged_network_a_checkpoint_is_trained_on_from(
-    job: Job, finished: Finished, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job.run_folder.samples(job.eval.sample).unlink()
-    shutil.rmtree(job.run_folder.model)
-    with monkeypatch.context() as patch:
-        patch.setattr("ltgen_bench.training.checkpoint.remove", lambda folder: None)
-        assert work(job) == (worker.DONE, "")
-    assert job.run_folder.checkpoints()
-    job.run_folder.result(job.eval.eval_id).unlink()
+def test_a_damaged_network_is_made_again_from_the_state_of_its_training(job: Job, finished: Finished) -> None:
     job.run_folder.samples(job.eval.sample).unlink()
     cut(job.run_folder.model / "diffusion_pytorch_model.safetensors")
     assert work(job) == (worker.DONE, "")
-    assert not job.run_folder.checkpoints()
+    assert (
+        job.run_folder.log.read_text().count("trained in ")
+        == finished.job.run_folder.log.read_text().count("trained in ") + 1
+    )
     assert_same_result(job, finished.job)
 
 

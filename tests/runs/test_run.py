@@ -51,9 +51,11 @@ def test_the_command_says_what_it_does_and_where_it_lies(finished: Finished) -> 
 def test_a_run_leaves_its_model_images_log_and_scores(finished: Finished) -> None:
     run_folder, sample = finished.job.run_folder, finished.job.eval.sample
     assert sorted(p.name for p in run_folder.path.iterdir()) == [
+        "checkpoint.pt",
         "code.json",
         "log.txt",
         "model",
+        "model-general",
         "progress.json",
         run_folder.result(finished.job.eval.eval_id).name,
         run_folder.extremes(finished.job.eval.eval_id).name,
