@@ -22,8 +22,12 @@ BELOW = {
     "runs": {"data", "spec", "storage"},
     "planning": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
     "launch": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
+    "probes": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
     "leaderboard": {"runs", "scoring", "spec", "storage"},
-    "cli": {"data", "diffusion", "launch", "leaderboard", "planning", "runs", "scoring", "spec", "storage", "training"},
+    "cli": {
+        *("data", "diffusion", "launch", "leaderboard", "planning", "probes", "runs", "scoring", "spec", "storage"),
+        "training",
+    },
 }
 PUBLIC = {"api", *ltgen_bench.__all__}
 """What stands above all: for plugins, scripts and notebooks, never for the suite itself."""

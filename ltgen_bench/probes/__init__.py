@@ -1,0 +1,1 @@
+"""What the papers claim of trained networks, measured on runs that exist already."""
