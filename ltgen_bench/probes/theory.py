@@ -69,13 +69,13 @@ def alpha(reserved: ArrayLike, a_reserved: ArrayLike = 0.0) -> Numbers:
     a <= 1 it is at most 1 - alpha with alpha = 2 (1 - a_reserved) rho: a bound that holds for every a. It says more
     than Theorem 2.1 only where alpha > 2 (1 - a). What the paper's alpha_r is could not be derived.
     """
-    return 2 * (1 - np.asarray(a_reserved, np.float64)) * np.asarray(reserved)
+    return np.asarray(2 * (1 - np.asarray(a_reserved)) * np.asarray(reserved), np.float64)
 
 
 def with_reserve(a: ArrayLike, reserved: ArrayLike, a_reserved: ArrayLike = 0.0) -> Numbers:
     """The share that stands in Theorem 2.1 for a when there is a reserve: a (1 - rho) + a_reserved rho."""
     rho = np.asarray(reserved, np.float64)
-    return np.asarray(a) * (1 - rho) + np.asarray(a_reserved) * rho
+    return np.asarray(np.asarray(a) * (1 - rho) + np.asarray(a_reserved) * rho, np.float64)
 
 
 def reach(rank: int, rows: int, columns: int) -> float:
