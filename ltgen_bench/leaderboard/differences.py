@@ -21,11 +21,10 @@ def differences(board: Board, heading: str) -> list[str]:
     if board.versus:
         name = board.versus[0].base.name
         parts += [f"{heading} Against {name}, seed by seed", _note(board), _table(board, board.versus, against=False)]
-        parts += [
-            f"{heading} {CLAIM[0].upper()}{CLAIM[1:]}?",
-            RULE,
-            table(["method", "answer", "why not yes", "label accuracy of the minority"], [*map(_claim, board.versus)]),
-        ]
+        claims = table(
+            ("method", "answer", "why not yes", "label accuracy of the minority"), [*map(_claim, board.versus)]
+        )
+        parts += [f"{heading} {CLAIM[0].upper()}{CLAIM[1:]}?", RULE, claims]
     if more := [each for each in board.additions if each.base is not board.baseline]:
         parts += [f"{heading} What adding a method, or changing it, does", _table(board, more, against=True)]
     return parts
@@ -33,8 +32,8 @@ def differences(board: Board, heading: str) -> list[str]:
 
 def _note(board: Board) -> str:
     return (
-        "Mean over the seeds that both have of the difference at that seed, "
-        f"[{100 * LEVEL:.0f} % interval by Student's t, n - 1], relative to the other's mean, seeds at which it is better / "
+        "Cells: mean over the seeds that both have of the difference at that seed; its "
+        f"{100 * LEVEL:.0f} % interval (Student's t, n - 1); in % of the other's mean; seeds at which it is better / "
         f"pairs. **Bold**: resolved, which takes {SEEDS} pairs, an interval without 0, and a difference not below the "
         f"seed noise, here {board.noise.sentence}. All else is not resolved: nothing is known of its sign. Nothing is "
         "corrected for the number of differences: of twenty that are none, one is called resolved by chance."
