@@ -16,6 +16,7 @@ RUNS/<dataset>/<method>/<run id>/
     samples-<id>/             shards of them while sampling, with locks and progress of the workers that share the work
     result-<eval id>.json     the scores: a run is done when this file is whole and its ids are right
     result-<eval id>.png      the worst and best images of each group
+    probe-<kind>-<id>.json    what a probe found; its picture as .png, and a folder of finished parts while it works
     failed.json               why it failed; not tried again by itself
     lock                      who works on it now
 """
@@ -140,6 +141,10 @@ class RunFolder:
     def general_model(self) -> Path:
         """Without the reserve, of a method that has one."""
         return self.path / "model-general"
+
+    def probe(self, kind: str, settings_id: str) -> Path:
+        """What a probe of these settings found."""
+        return self.path / f"probe-{kind}-{settings_id}.json"
 
     @property
     def failed(self) -> Path:
