@@ -78,6 +78,12 @@ def flops_per_image(spec: NetSpec, *, size: int, channels: int, num_classes: int
     return int(counter.get_total_flops())
 
 
+def parameters(spec: NetSpec, *, size: int, channels: int, num_classes: int) -> int:
+    """How many the network has that images are sampled from."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in _unet(spec, size, channels, num_classes).parameters())
+
+
 def smallest_multiple(levels: int) -> int:
     """Image sizes must be a multiple of this, so that every level halves evenly."""
     return 1 << (levels - 1)

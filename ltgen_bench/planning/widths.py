@@ -1,0 +1,82 @@
+"""The same runs with networks of several widths."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ltgen_bench import registry
+from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.planning.plan import Request, parse_settings, plan
+from ltgen_bench.planning.training_time import rough_parameters
+from ltgen_bench.runs.job import Job
+from ltgen_bench.runs.titles import told_apart
+from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.serialise import override
+from ltgen_bench.spec.specs import MIN_GROUP, NetSpec
+
+LEAST, MOST, NUMBER = 20_000, 1_000_000, 5
+"""Parameters of the usual narrowest and widest network, about, and how many networks there are."""
+WIDEST = 1024
+
+
+def parse_widths(text: str) -> list[int]:
+    """The widths in "8,16,32", in rising order.
+
+    Only multiples of MIN_GROUP: so all networks have that many channels in each group of their group normalisation, and
+    differ in nothing but width. Raises UsageError.
+    """
+    try:
+        widths = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--widths {text}: write whole numbers with commas, for example 8,16,32") from None
+    for width in widths:
+        if not MIN_GROUP <= width <= WIDEST:
+            raise UsageError(f"--widths: a width is from {MIN_GROUP} to {WIDEST} channels, not {width}")
+        if width % MIN_GROUP:
+            below = width // MIN_GROUP * MIN_GROUP
+            raise UsageError(
+                f"--widths: {width} is no multiple of {MIN_GROUP}, and a group of the normalisation would have another "
+                f"number of channels than in the other networks; use {below} or {below + MIN_GROUP}"
+            )
+        if widths.count(width) > 1:
+            raise UsageError(f"--widths: {width} is there twice; keep one of them")
+    if len(widths) < 2:
+        raise UsageError(f"--widths {text}: there is nothing to compare; give two or more, for example {text},64")
+    return sorted(widths)
+
+
+def widened(net: NetSpec, width: int) -> NetSpec:
+    """The network with so many channels at its first level, and the other levels in proportion."""
+    return dataclasses.replace(net, channels=tuple(width * c // net.channels[0] for c in net.channels), groups=None)
+
+
+def usual_widths(net: NetSpec) -> list[int]:
+    """From about LEAST to about MOST parameters, in equal ratios as far as widths allow."""
+    every = [widened(net, width) for width in range(MIN_GROUP, WIDEST + 1, MIN_GROUP)]
+    sizes = {one.channels[0]: math.log(rough_parameters(one)) for one in every}
+    wanted = [math.log(LEAST) + i / (NUMBER - 1) * math.log(MOST / LEAST) for i in range(NUMBER)]
+    return sorted({min(sizes, key=lambda width: abs(sizes[width] - size)) for size in wanted})
+
+
+def plan_widths(request: Request, widths: Sequence[int] | None, runs: Path) -> list[Job]:
+    """The runs of a request for each width, narrowest first; None: the usual ones of its preset.
+
+    Raises UsageError like `plan`, and for settings that say the width another way.
+    """
+    (dataset,) = request.datasets
+    name = request.preset or registry.dataset(dataset, f"--dataset {dataset}")[0].preset
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS, "--preset")
+    settings = parse_settings(request.settings).get("net", {})
+    for setting in ("channels", "groups"):
+        if setting in settings:
+            raise UsageError(f"--set net.{setting}={settings[setting]}: it follows from --widths; leave it out")
+    net = override(PRESETS[name].net, settings, "net")
+    jobs = []
+    for width in widths or usual_widths(net):
+        channels = ",".join(map(str, widened(net, width).channels))
+        jobs += plan(dataclasses.replace(request, settings=(*request.settings, f"net.channels={channels}")), runs)
+    return told_apart(jobs)

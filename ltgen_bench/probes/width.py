@@ -1,0 +1,178 @@
+"""Does the gap between groups close with width, and is a method's gain largest where capacity is scarcest?
+
+CM's claim is that the minority lacks capacity because the majority takes it. Then a wider network should close the gap
+between the two, and a method that keeps capacity for the minority should help most in a narrow one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.board import ranked_by
+from ltgen_bench.leaderboard.noise import Noise
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
+from ltgen_bench.leaderboard.rows import Row, run_of
+from ltgen_bench.leaderboard.statistics import Column, figure_name
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.specs import RunSpec
+
+GROUPS = ("majority", "minority")
+NOISE = Noise(None)
+Counter = Callable[[RunSpec], int]
+"""How many parameters the network of a run has."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method at one width: a figure of each group by seed."""
+
+    method: str
+    channels: tuple[int, ...]
+    parameters: int
+    row: Row
+    distance: str
+
+    def of(self, group: str) -> dict[int, float]:
+        """The distance by seed."""
+        return self.row.by_seed(Column(self.distance, group))
+
+    @property
+    def gap(self) -> dict[int, float]:
+        """The minority's distance less the majority's, by seed."""
+        majority, minority = map(self.of, GROUPS)
+        return {seed: minority[seed] - majority[seed] for seed in sorted(majority.keys() & minority.keys())}
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Comparable runs over widths: cells of each method, narrowest first; the first method is the baseline."""
+
+    records: tuple[Record, ...]
+    distance: str
+    methods: Mapping[str, tuple[Cell, ...]]
+
+    @classmethod
+    def of(cls, records: Sequence[Record], methods: Sequence[str], count: Counter) -> Widths:
+        """methods: labels, the baseline first. Raises UsageError when no two widths have a result."""
+        distance = ranked_by(records) if records else ""
+        found: dict[tuple[str, tuple[int, ...]], list[Record]] = defaultdict(list)
+        for record in records:
+            run, _ = run_of(record)
+            found[run.label, run.net.channels].append(record)
+        if len({channels for _, channels in found}) < 2:
+            raise UsageError("no two widths have a result yet; the same command goes on with what is not done")
+        cells = {
+            (label, channels): Cell(
+                label, channels, count(run_of(its[0])[0]), Row(label, tuple(sorted(its, key=_seed))), distance
+            )
+            for (label, channels), its in sorted(found.items(), key=lambda item: item[0][1])
+        }
+        by_method = {m: tuple(cell for (label, _), cell in cells.items() if label == m) for m in methods}
+        return cls(tuple(records), distance, {m: its for m, its in by_method.items() if its})
+
+    @property
+    def name(self) -> str:
+        """Of the distance: `FD64-efflite0@96`."""
+        return figure_name(self.records[0], self.distance)
+
+    @property
+    def decimals(self) -> int:
+        return Column(self.distance, GROUPS[0]).info.decimals
+
+    @property
+    def base(self) -> str:
+        return next(iter(self.methods))
+
+    @functools.cached_property
+    def cells(self) -> list[Cell]:
+        """Narrowest first, the baseline before the others."""
+        return sorted((c for its in self.methods.values() for c in its), key=lambda cell: cell.parameters)
+
+    def beside_base(self, cell: Cell, group: str) -> Paired | None:
+        """A cell's distance and the baseline's of the same width, seed by seed; None where there is nothing to pair."""
+        base = next((c for c in self.methods[self.base] if c.channels == cell.channels), None)
+        if base is None or base is cell:
+            return None
+        return NOISE.paired(cell.row, base.row, Column(self.distance, group))
+
+    def gap_over_width(self, method: str) -> Paired | None:
+        """The gap of the widest network and that of the narrowest: "better" where it closes."""
+        cells = self.methods[method]
+        return _paired(cells[-1].gap, cells[0].gap) if len(cells) > 1 else None
+
+    def gain_over_width(self, method: str, group: str) -> Paired | None:
+        """The difference to the baseline in the narrowest network, and in the widest: "better" where it helps more in
+        the narrowest."""
+        found = [pair for cell in self.methods[method] if (pair := self.beside_base(cell, group))]
+        return _paired(found[0].differences, found[-1].differences) if len(found) > 1 else None
+
+    @property
+    def answers(self) -> list[str]:
+        """What the two questions come to, for each method."""
+        closes = "the gap closes with width", "the gap widens with width"
+        more = (
+            "it helps the minority more in the narrowest network",
+            "it helps the minority more in the widest network",
+        )
+        gaps = [self._answer(m, self.gap_over_width(m), *closes) for m in self.methods]
+        others = [m for m in self.methods if m != self.base]
+        return gaps + [self._answer(m, self.gain_over_width(m, "minority"), *more) for m in others]
+
+    def _answer(self, method: str, found: Paired | None, better: str, worse: str) -> str:
+        if found is None:
+            return f"{method}: it cannot be told whether {better}, as no seed has results of two widths"
+        change = f"{-found.mean:+.{self.decimals}f}{_between(found.interval, self.decimals)}"
+        if found.verdict != "not resolved":
+            return f"{method}: {better if found.verdict == 'better' else worse} (narrowest less widest {change})"
+        why = f"{found.n} of the {SEEDS} seeds that it takes" if found.n < SEEDS else "the interval holds 0"
+        return f"{method}: not resolved whether {better} (narrowest less widest {change}; {why})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure by seed: nobody has to read a rounded mean."""
+        first = self.records[0]
+        groups = ("overall", *first.eval.groups)
+        return {
+            "dataset": first.run.dataset.name,
+            "distance": self.name,
+            "baseline": self.base,
+            "cells": [
+                {
+                    "method": cell.method,
+                    "channels": list(cell.channels),
+                    "parameters": cell.parameters,
+                    "runs": [record.run_id for record in cell.row.records],
+                    "distances": {group: {str(s): v for s, v in cell.of(group).items()} for group in groups},
+                }
+                for cell in self.cells
+            ],
+            "answers": self.answers,
+        }
+
+
+def mean_and_interval(values: Iterable[float]) -> tuple[float, float | None]:
+    """The mean, and half the width of its Student's t interval; None for a single value."""
+    known = list(values)
+    if len(known) < 2:
+        return known[0], None
+    return statistics.fmean(known), t_quantile(len(known) - 1) * statistics.stdev(known) / math.sqrt(len(known))
+
+
+def _seed(record: Record) -> int:
+    return record.run.seed
+
+
+def _paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | None:
+    pairs = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
+    return Paired(pairs, "lower") if pairs else None
+
+
+def _between(interval: tuple[float, float] | None, decimals: int) -> str:
+    """The interval of a change with the other sign."""
+    return "" if interval is None else f" [{-interval[1]:+.{decimals}f}, {-interval[0]:+.{decimals}f}]"
