@@ -68,10 +68,12 @@ class Options(TypedDict, total=False):
 class PlanOptions(Options, total=False):
     """What `plan` knows besides.
 
-    omega: strengths of guidance to sample and score each run at, by default the preset's.
+    omega: strengths of guidance to sample and score each run at, by default the preset's; snapshots: steps of each
+    training to score besides its end, as runs of so many steps.
     """
 
     omega: float | Iterable[float]
+    snapshots: Iterable[int]
 
 
 def plan(
@@ -95,13 +97,14 @@ def plan(
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
-        seeds=_whole(seeds),
+        seeds=_whole("seeds", seeds),
         preset=preset,
         settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
         evaluations=_sweep(options),
+        snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
 
@@ -203,11 +206,11 @@ def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
     return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
 
 
-def _whole(seeds: Iterable[int]) -> list[int]:
+def _whole(name: str, numbers: Iterable[int]) -> list[int]:
     try:
-        return [operator.index(seed) for seed in seeds]  # also NumPy's
+        return [operator.index(number) for number in numbers]  # also NumPy's
     except TypeError:
-        raise UsageError(f"seeds={seeds!r}: give a list of whole numbers, such as [0, 1, 2]") from None
+        raise UsageError(f"{name}={numbers!r}: give a list of whole numbers, such as [0, 1, 2]") from None
 
 
 def _names(names: str | Iterable[str]) -> list[str]:

@@ -86,6 +86,8 @@ def _doing(run_folder: RunFolder, state: str) -> str:
     if state not in ("running", "stopped") or not progress:
         return ""
     at = f"{progress['stage']} {progress['done']:g}/{progress['total']:g}"
+    if job := progress.get("job"):
+        at = f"{job}: {at}"
     return "  ".join([at, *figures_of(progress)]) if state == "running" else at
 
 
