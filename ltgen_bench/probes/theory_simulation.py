@@ -21,6 +21,7 @@ class Setup:
     norm_ratio: the minority's norm over mu. sigma_ratio: its noise over the majority's sigma. elsewhere: the noise
     across the difference of the means, over that along it. noise: normal, or Student's t with 3 degrees of freedom
     scaled to the same variance. fixed: the batch holds the majority's share exactly, or each image is drawn with it.
+    Raises ValueError for a share that is no whole number of images.
     """
 
     a: float = 0.75
@@ -34,6 +35,10 @@ class Setup:
     elsewhere: float = 1.0
     noise: Literal["normal", "heavy"] = "normal"
     fixed: bool = True
+
+    def __post_init__(self) -> None:
+        if self.fixed and (self.a * self.n) % 1:
+            raise ValueError(f"{self.a:g} of {self.n} images is no whole number")
 
     @property
     def means(self) -> tuple[Numbers, Numbers]:
@@ -57,22 +62,23 @@ class Share:
     se: float
 
     @classmethod
-    def of(cls, events: NDArray[np.bool_]) -> Share:
-        value = float(events.mean())
-        return cls(value, math.sqrt(max(value * (1 - value), 1 / len(events)) / len(events)))
+    def of(cls, lead: Numbers) -> Share:
+        """lead: of the majority, above 0 where it decides; a tie counts as half."""
+        value = float(np.mean(np.sign(lead) + 1) / 2)
+        return cls(value, math.sqrt(max(value * (1 - value), 1 / len(lead)) / len(lead)))
 
 
 def nearest(setup: Setup, parameters: int, seed: int) -> Share:
     """How many of so many parameters have a batch's mean nearer to the majority's mean than to the minority's."""
     first, second = setup.means
     batches = _batches(setup, parameters, seed)
-    return Share.of(np.sum((batches - first) ** 2, 1) < np.sum((batches - second) ** 2, 1))
+    return Share.of(np.sum((batches - second) ** 2, 1) - np.sum((batches - first) ** 2, 1))
 
 
 def serves_more(setup: Setup, parameters: int, seed: int) -> Share:
     """How many have a step that lowers the majority's loss by more than the minority's: G . m1 > G . m2."""
     first, second = setup.means
-    return Share.of(_batches(setup, parameters, seed) @ (first - second) > 0)
+    return Share.of(_batches(setup, parameters, seed) @ (first - second))
 
 
 def scalars(setup: Setup, parameters: int, seed: int) -> tuple[Share, Share]:
@@ -85,7 +91,7 @@ def scalars(setup: Setup, parameters: int, seed: int) -> tuple[Share, Share]:
     second = setup.cos * first + math.sqrt(1 - setup.cos**2) * other
     mean = setup.a * first + (1 - setup.a) * second
     batch = mean + rng.normal(0, setup.sigma / math.sqrt(setup.n), parameters)
-    return Share.of(np.abs(batch - first) < np.abs(batch - second)), Share.of(batch * first > 0)
+    return Share.of(np.abs(batch - second) - np.abs(batch - first)), Share.of(batch * first)
 
 
 def with_reserve(setup: Setup, shape: tuple[int, int], rank: int, parameters: int, seed: int) -> tuple[Share, Numbers]:
@@ -96,7 +102,7 @@ def with_reserve(setup: Setup, shape: tuple[int, int], rank: int, parameters: in
     """
     rng = np.random.default_rng(seed)
     separation = setup.mu * math.sqrt(2 * (1 - setup.cos))
-    events, reserved = [], []
+    leads, reserved = [], []
     for _ in range(parameters):
         apart = rng.normal(size=shape)
         apart *= separation / np.linalg.norm(apart)
@@ -105,9 +111,9 @@ def with_reserve(setup: Setup, shape: tuple[int, int], rank: int, parameters: in
         inside = rows + columns - left @ (left.T @ columns)
         noise = rng.normal(0, setup.sigma / math.sqrt(setup.n), shape)
         from_midpoint = (setup.a - 0.5) * (apart - inside) - 0.5 * inside + noise
-        events.append(np.sum(from_midpoint * apart) > 0)
+        leads.append(np.sum(from_midpoint * apart))
         reserved.append(np.sum(inside * apart) / separation**2)
-    return Share.of(np.array(events)), np.array(reserved)
+    return Share.of(np.array(leads)), np.array(reserved)
 
 
 def _batches(setup: Setup, parameters: int, seed: int) -> Numbers:
