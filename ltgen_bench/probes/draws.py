@@ -65,9 +65,7 @@ class DenoisingLoss:
     ) -> DenoisingLoss:
         """On so many images of each class of each set, by the set's name."""
         drawn = {
-            name: [
-                NoisyImages.draw(images, int(c), spec, diffusion.timesteps, name) for c in np.unique(images.labels)
-            ]
+            name: [NoisyImages.draw(images, int(c), spec, diffusion.timesteps, name) for c in np.unique(images.labels)]
             for name, images in sets.items()
         }
         return cls(drawn, diffusion, device, noise_prior)
@@ -110,4 +108,5 @@ class DenoisingLoss:
             mean, std = (p.to(self.device) for p in self.noise_prior)
             noise = mean[y] + std[y][:, None, None, None] * noise
         level = abar[t][:, None, None, None]
-        return (net(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, y) - noise).square().mean((1, 2, 3))
+        eps: Tensor = net(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, y)
+        return (eps - noise).square().mean((1, 2, 3))

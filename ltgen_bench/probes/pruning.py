@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.probes.specs import PruningSpec
@@ -24,7 +24,7 @@ def measure(subject: Subject, spec: PruningSpec, work: WorkFolder, report: Repor
     Variants are named by their percentage.
     """
     net, prior = subject.network()
-    percents = {f"{percent:g} %": percent for percent in spec.percents}
+    percents = {f"{percent:g}%": percent for percent in spec.percents}
 
     def make(name: str) -> Denoiser:
         net = subject.network()[0]
@@ -40,7 +40,7 @@ def measure(subject: Subject, spec: PruningSpec, work: WorkFolder, report: Repor
     return found | {"weights": weights, "removed": {name: prune(net, p, spec.per) for name, p in percents.items()}}
 
 
-def prunable(net: nn.Module) -> list[nn.Parameter]:
+def prunable(net: nn.Module) -> list[Tensor]:
     """The weights of convolutions and linear layers: no biases, normalisation or label table."""
     return [module.weight for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
@@ -59,7 +59,7 @@ def prune(net: nn.Module, percent: float, per: Literal["layer", "network"]) -> i
         count = round(len(magnitudes) * percent / 100)
         keep = torch.ones_like(magnitudes)
         keep[magnitudes.argsort(stable=True)[:count]] = 0
-        for weight, mask in zip(part, keep.split([weight.numel() for weight in part]), strict=True):
+        for weight, mask in zip(part, torch.split(keep, [weight.numel() for weight in part]), strict=True):
             weight.mul_(mask.view_as(weight))
         removed += count
     return removed

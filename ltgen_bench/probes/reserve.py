@@ -47,13 +47,13 @@ def measure(subject: Subject, spec: ReserveSpec, work: WorkFolder, report: Repor
     """{"losses": as `Variants.losses`, "scores": as `Variants.scores`, if asked for, "layers", "rank", "strength": norm
     of the reserve over that of the weights it is in, "energy": {part: share of its square that is kept}}.
 
-    Variants: "without", "25 %" and so on for parts, "random 1" and so on.
+    Variants: "without", "25%" and so on for parts, "random 1" and so on.
     """
     net, prior = subject.network()
     general = subject.general_network().state_dict()
     full = net.state_dict()
     spectra = reserve(full, general)
-    shares = {f"{100 * share:g} %": share for share in spec.shares}
+    shares = {f"{100 * share:g}%": share for share in spec.shares}
     draws = {f"random {number}": number for number in range(1, spec.random + 1)}
 
     def make(name: str) -> Denoiser:
@@ -63,10 +63,10 @@ def measure(subject: Subject, spec: ReserveSpec, work: WorkFolder, report: Repor
         state = net.state_dict()
         for layer, spectrum in spectra.items():
             if name in shares:
-                state[layer] += spectrum.part(shares[name]).view_as(state[layer])
+                state[layer] += spectrum.part(shares[name]).view_as(state[layer]).to(subject.device)
             elif name in draws:
                 rng = generator("cpu", spec.loss.seed, "probe", "random reserve", draws[name], layer)
-                state[layer] += spectrum.random(rng).view_as(state[layer])
+                state[layer] += spectrum.random(rng).view_as(state[layer]).to(subject.device)
         return net
 
     variants = Variants(subject, work, (NONE, *shares, *draws), make, prior, report)
@@ -96,7 +96,7 @@ def reserve(full: dict[str, Tensor], general: dict[str, Tensor]) -> dict[str, Sp
     """
     found = {}
     for name, weight in full.items():
-        difference = weight.double() - general[name].double()
+        difference = weight.cpu().double() - general[name].cpu().double()
         left, values, right = torch.linalg.svd(_matrix(difference), full_matrices=False)
         # The difference of two rounded numbers has every direction, of the size of what was rounded.
         rank = int((values > torch.finfo(weight.dtype).eps * weight.double().norm()).sum())
@@ -116,4 +116,5 @@ def _orthonormal(n: int, rank: int, rng: torch.Generator) -> Tensor:
     """(n, rank) with orthonormal columns, uniformly distributed: of a normal matrix, with the signs that make the QR
     decomposition unique (Mezzadri, 2007)."""
     q, r = torch.linalg.qr(torch.randn((n, rank), generator=rng, dtype=torch.float64))
-    return q * r.diagonal().sign()
+    signed: Tensor = q * r.diagonal().sign()
+    return signed

@@ -11,11 +11,12 @@ from safetensors import SafetensorError
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.device import pick_device
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
-from ltgen_bench.runs.job import DataOptions
+from ltgen_bench.runs.job import DataOptions, Execution
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.specs import RunSpec
@@ -32,9 +33,11 @@ class Subject:
     run: RunSpec
     data: LongTail
     device: torch.device
+    weights: Path | None = None  # file of a feature extractor's, and the folder to look for it in
+    data_folder: Path | None = None
 
     @classmethod
-    def open(cls, run_folder: RunFolder, options: DataOptions, device: torch.device) -> Subject:
+    def open(cls, run_folder: RunFolder, options: DataOptions, execution: Execution) -> Subject:
         """Raises UsageError when the images are not those of the run, or its methods have been edited since."""
         run = trained(run_folder)
         options = dataclasses.replace(options, imbalance=run.dataset.imbalance, size=run.dataset.size)
@@ -43,7 +46,7 @@ class Subject:
             raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} is of")
         code = fingerprints((m.name for m in run.methods), run.dataset.name, "ddim")
         run_folder.check_code({what: value for what, value in code.items() if not what.startswith("sampler")})
-        return cls(run_folder, run, data, device)
+        return cls(run_folder, run, data, pick_device(execution.device), execution.weights, options.folder)
 
     @property
     def held_out(self) -> Images:

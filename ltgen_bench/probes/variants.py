@@ -89,7 +89,7 @@ class Variants:
         )
         stage = f"{name}: sampling"
         make_shards(pipeline, folder, progress=lambda done, total: self.report(stage, done, total))
-        features = extractor(spec.features, subject.features_weights, subject.device, subject.data_folder)
+        features = extractor(spec.features, subject.weights, subject.device, subject.data_folder)
         if features.sha256 != spec.features_sha256:
             raise UsageError(f"the weights of {features.id} have changed since this was planned")
         scoring = Scoring(

@@ -37,6 +37,16 @@ class WorkFolder:
             np.savez(out, **made)  # type: ignore[arg-type]
         return made
 
+    def save(self, name: str, array: NDArray[Any]) -> None:
+        """An array that may be too large to be in memory with its like; see `saved`."""
+        with atomic_write(self.path / f"{name}.npy") as out:
+            np.save(out, array)
+
+    def saved(self, name: str) -> NDArray[Any]:
+        """Read from disk as it is looked at."""
+        array: NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r")
+        return array
+
     def figures(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The same for what JSON holds."""
         path = self.path / f"{name}.json"
