@@ -88,6 +88,57 @@ Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cu
 Boards = Annotated[Path, path_option("--folder", "Folder of the leaderboards.", holds="folder")]
 
 
+Methods = Annotated[list[str], typer.Option(metavar="NAME", help="Method, or several combined: cm+cbdm. Repeatable.")]
+
+
+Seeds = Annotated[str, typer.Option(metavar="N,...", help="Seeds, comma-separated.")]
+
+
+PresetName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Size of the job; default: the dataset's own."),
+]
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value: train.steps=1000, cm.w_div=1. Repeatable."),
+]
+
+
+LauncherName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="ray or local; default: ray for more than one run, or with --address."),
+]
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: that of RAY_ADDRESS, or one here."),
+]
+
+
+GpusPerRun = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="A fraction, or a whole number that shares the training; default: 1 if any."),
+]
+
+
+CpusPerRun = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Cores and threads; default: 1, or 2 beside a GPU; all for a single run."),
+]
+
+
+MaxParallel = Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs at once, at most.")]
+
+
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")]
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+
+
 RUNS, BOARDS = Path("runs"), Path("leaderboards")
 
 
@@ -121,3 +172,11 @@ def data_options(
             raise UsageError(f"--imbalance {imbalance}: give a number, for example 100, or none") from None
     data_text, reference_text, dir_text = (str(p) if p else None for p in (data, reference, data_dir))
     return DataOptions(ratio, size, None, data_text, reference_text, dir_text, data_name)
+
+
+def whole_numbers(option: str, text: str, example: str) -> list[int]:
+    """Of an option that takes several with commas. Raises UsageError."""
+    try:
+        return [int(s) for s in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} {text}: write whole numbers with commas, for example {example}") from None

@@ -11,27 +11,41 @@ from ltgen_bench.cli.app import app
 from ltgen_bench.cli.closing import closing
 from ltgen_bench.cli.options import (
     RUNS,
+    Address,
+    CpusPerRun,
     Data,
     DataDir,
     DataName,
     Device,
+    DryRun,
     Features,
     FeaturesWeights,
+    GpusPerRun,
     Imbalance,
+    LauncherName,
+    MaxParallel,
+    Methods,
     Omega,
+    PresetName,
     Reference,
+    RetryFailed,
     RunsDir,
+    Seeds,
+    Settings,
     Size,
     data_options,
+    whole_numbers,
 )
 from ltgen_bench.cli.outlook import fates, warnings
 from ltgen_bench.cli.results import show_results
 from ltgen_bench.cli.work import do_jobs, pick_launcher
-from ltgen_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
+    from ltgen_bench.cli.work import Launching
     from ltgen_bench.runs.job import Job
 
 
@@ -49,23 +63,11 @@ if TYPE_CHECKING:
 Exit codes: 0 all done, 1 something failed, 2 a mistake in the command, 130 interrupted."""
 )
 def run(
-    method: Annotated[
-        list[str], typer.Option(metavar="NAME", help="Method, or several combined: cm+cbdm. Repeatable.")
-    ],
+    method: Methods,
     dataset: Annotated[list[str], typer.Option(metavar="NAME", help="Dataset. Repeatable.")],
-    seeds: Annotated[str, typer.Option(metavar="N,...", help="Seeds, comma-separated.")] = "0",
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Size of the job; default: the dataset's own."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value: train.steps=1000, cm.w_div=1. Repeatable.",
-        ),
-    ] = None,
+    seeds: Seeds = "0",
+    preset: PresetName = None,
+    set_: Settings = None,
     omega: Omega = None,
     snapshots: Annotated[
         str | None,
@@ -88,28 +90,16 @@ def run(
         float | None,
         typer.Option(metavar="SECONDS", help="Between checkpoints; default: 30, or so that they take 1 % of the time."),
     ] = None,
-    launcher: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="ray or local; default: ray for more than one run, or with --address."),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: that of RAY_ADDRESS, or one here."),
-    ] = None,
-    gpus_per_run: Annotated[
-        float | None,
-        typer.Option(metavar="N", help="A fraction, or a whole number that shares the training; default: 1 if any."),
-    ] = None,
-    cpus_per_run: Annotated[
-        float | None,
-        typer.Option(metavar="N", help="Cores and threads; default: 1, or 2 beside a GPU; all for a single run."),
-    ] = None,
-    max_parallel: Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs at once, at most.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    launcher: LauncherName = None,
+    address: Address = None,
+    gpus_per_run: GpusPerRun = None,
+    cpus_per_run: CpusPerRun = None,
+    max_parallel: MaxParallel = None,
+    retry_failed: RetryFailed = False,
     again: Annotated[
         bool, typer.Option("--again", help="Make runs again from the start; keep nothing that was made of them.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: DryRun = False,
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
 ) -> None:
@@ -118,18 +108,15 @@ def run(
     A run that was interrupted goes on when the same command is given again.
     """
     from ltgen_bench.cli.progress import console
-    from ltgen_bench.planning.disk import check_writable, room_warning
     from ltgen_bench.planning.evaluations import sweep
     from ltgen_bench.planning.plan import Request, plan
-    from ltgen_bench.runs.chains import chains, startable
     from ltgen_bench.runs.job import Execution
-    from ltgen_bench.storage.lock import Held
 
     out = console()
     request = Request(
         methods=method,
         datasets=dataset,
-        seeds=_whole("--seeds", seeds, "0,1,2"),
+        seeds=whole_numbers("--seeds", seeds, "0,1,2"),
         preset=preset,
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
@@ -144,10 +131,22 @@ def run(
         ),
         again=again,
         evaluations=sweep(omega.split(",") if omega is not None else ()),
-        snapshots=_whole("--snapshots", snapshots, "60000,200000") if snapshots is not None else (),
+        snapshots=whole_numbers("--snapshots", snapshots, "60000,200000") if snapshots is not None else (),
     )
-    jobs = plan(request, runs)
-    options = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
+    launching = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
+    code = carry_out(out, plan(request, runs), runs, launching, retry_failed=retry_failed, again=again, dry_run=dry_run)
+    if code:
+        raise typer.Exit(code)
+
+
+def carry_out(
+    out: Console, jobs: list[Job], runs: Path, options: Launching, *, retry_failed: bool, again: bool, dry_run: bool
+) -> int:
+    """Do what is left of planned jobs and show the scores, or only say what would be done; the exit code."""
+    from ltgen_bench.planning.disk import check_writable, room_warning
+    from ltgen_bench.runs.chains import chains, startable
+    from ltgen_bench.storage.lock import Held
+
     pick_launcher(*options, len(chains(jobs)))  # refuses what is wrong
     if again and not dry_run:
         for run_folder in {job.run_folder: None for job in jobs}:
@@ -163,7 +162,7 @@ def run(
     if dry_run:
         for job in {job.run.dataset: job for job in jobs}.values():
             print("\n".join(job.data.load(job.run.dataset.name).describe()))
-        return
+        return 0
     if todo:
         check_writable(runs)
         if full := room_warning(todo, runs):
@@ -181,16 +180,8 @@ def run(
         for line in closing(jobs):
             out.print(line)
     if counts.get("unusable"):
-        raise typer.Exit(2)
-    if unfinished or problems:
-        raise typer.Exit(1)
-
-
-def _whole(option: str, text: str, example: str) -> list[int]:
-    try:
-        return [int(s) for s in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} {text}: write whole numbers with commas, for example {example}") from None
+        return 2
+    return 1 if unfinished or problems else 0
 
 
 def _sum_up(out: Console, jobs: list[Job]) -> int:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ltgen_bench.launch.launcher import Launcher
     from ltgen_bench.runs.job import Job
 
+Launching = tuple[str | None, str | None, float | None, float | None, int | None, str]
+"""What `pick_launcher` takes before the number of runs."""
+
 
 def pick_launcher(
     name: str | None,

@@ -24,6 +24,13 @@ def training_seconds(job: Job) -> float:
     return total / (EFFICIENCY * _flops_per_second(job.execution.device, run.train.precision))
 
 
+def sampling_seconds(job: Job) -> float:
+    """Rough time to make the images, with guidance (two passes a step)."""
+    sample = job.eval.sample
+    flops = 2 * rough_flops(job.run.net, job.run.dataset.size) * sample.steps * sample.images
+    return flops / (EFFICIENCY * _flops_per_second(job.execution.device, sample.precision))
+
+
 def rough_flops(net: NetSpec, size: int) -> float:
     """About what `unet.flops_per_image` counts, which takes three seconds to import the network."""
     return sum(2 * weights * (size >> level) ** 2 for level, weights in enumerate(_weights_of_levels(net)))

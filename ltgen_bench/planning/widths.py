@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltgen_bench import registry
+from ltgen_bench.diffusion import unet
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.plan import Request, parse_settings, plan
 from ltgen_bench.planning.training_time import rough_parameters
@@ -15,23 +16,19 @@ from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.titles import told_apart
 from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.spec.serialise import override
-from ltgen_bench.spec.specs import MIN_GROUP, NetSpec
+from ltgen_bench.spec.specs import MIN_GROUP, NetSpec, RunSpec
 
 LEAST, MOST, NUMBER = 20_000, 1_000_000, 5
 """Parameters of the usual narrowest and widest network, about, and how many networks there are."""
 WIDEST = 1024
 
 
-def parse_widths(text: str) -> list[int]:
-    """The widths in "8,16,32", in rising order.
+def check_widths(widths: Sequence[int]) -> list[int]:
+    """In rising order.
 
     Only multiples of MIN_GROUP: so all networks have that many channels in each group of their group normalisation, and
     differ in nothing but width. Raises UsageError.
     """
-    try:
-        widths = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--widths {text}: write whole numbers with commas, for example 8,16,32") from None
     for width in widths:
         if not MIN_GROUP <= width <= WIDEST:
             raise UsageError(f"--widths: a width is from {MIN_GROUP} to {WIDEST} channels, not {width}")
@@ -44,7 +41,7 @@ def parse_widths(text: str) -> list[int]:
         if widths.count(width) > 1:
             raise UsageError(f"--widths: {width} is there twice; keep one of them")
     if len(widths) < 2:
-        raise UsageError(f"--widths {text}: there is nothing to compare; give two or more, for example {text},64")
+        raise UsageError(f"--widths: with {widths[0]} alone there is nothing to compare; give two or more")
     return sorted(widths)
 
 
@@ -80,3 +77,9 @@ def plan_widths(request: Request, widths: Sequence[int] | None, runs: Path) -> l
         channels = ",".join(map(str, widened(net, width).channels))
         jobs += plan(dataclasses.replace(request, settings=(*request.settings, f"net.channels={channels}")), runs)
     return told_apart(jobs)
+
+
+def parameters(run: RunSpec) -> int:
+    """How many the network has that a run's images are sampled from."""
+    data = run.dataset
+    return unet.parameters(run.net, size=data.size, channels=data.channels, num_classes=len(data.class_counts))

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.board import ranked_by
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row, run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name
 from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.serialise import digest
 from ltgen_bench.spec.specs import RunSpec
 
 GROUPS = ("majority", "minority")
@@ -60,14 +60,12 @@ class Widths:
 
     @classmethod
     def of(cls, records: Sequence[Record], methods: Sequence[str], count: Counter) -> Widths:
-        """methods: labels, the baseline first. Raises UsageError when no two widths have a result."""
-        distance = ranked_by(records) if records else ""
+        """records: of two widths or more, otherwise alike. methods: labels, the baseline first."""
+        distance = ranked_by(records)
         found: dict[tuple[str, tuple[int, ...]], list[Record]] = defaultdict(list)
         for record in records:
             run, _ = run_of(record)
             found[run.label, run.net.channels].append(record)
-        if len({channels for _, channels in found}) < 2:
-            raise UsageError("no two widths have a result yet; the same command goes on with what is not done")
         cells = {
             (label, channels): Cell(
                 label, channels, count(run_of(its[0])[0]), Row(label, tuple(sorted(its, key=_seed))), distance
@@ -76,6 +74,11 @@ class Widths:
         }
         by_method = {m: tuple(cell for (label, _), cell in cells.items() if label == m) for m in methods}
         return cls(tuple(records), distance, {m: its for m, its in by_method.items() if its})
+
+    @property
+    def id(self) -> str:
+        """Of the grid, whatever seeds it has."""
+        return digest([sorted({record.run.config_id for record in self.records}), self.records[0].eval_id])
 
     @property
     def name(self) -> str:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 LINES = {"majority": "-", "minority": "--"}
 
 
-def write_page(widths: Widths, folder: Path, name: str, command: str) -> list[Path]:
-    """NAME.json, NAME.md and NAME.png in a folder; the paths."""
+def write_page(widths: Widths, folder: Path, command: str, left: Sequence[str] = ()) -> list[Path]:
+    """width-<dataset>-<id of the grid>.json, .md and .png in a folder; the paths. left: runs without a result."""
+    name = f"width-{widths.records[0].run.dataset.name}-{widths.id}"
     data, page, picture = (folder / f"{name}.{suffix}" for suffix in ("json", "md", "png"))
     write_json(data, widths.to_json())
     draw(widths, picture)
@@ -33,7 +34,7 @@ def write_page(widths: Widths, folder: Path, name: str, command: str) -> list[Pa
         picture=picture.name,
         table=table(widths, "github"),
         notes=notes(widths),
-        answers="\n".join(f"- {answer}" for answer in widths.answers),
+        answers="\n".join(f"- {line}" for line in [*widths.answers, *(f"no result of {run}" for run in left)]),
         settings=title(widths.records[0]),
     )
     with atomic_write(page) as file:

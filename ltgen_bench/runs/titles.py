@@ -27,6 +27,7 @@ def told_apart(jobs: Iterable[Job]) -> list[Job]:
 
 def _details(job: Job) -> Iterator[tuple[str, str]]:
     """(setting, in words) of all that jobs of one dataset, method and seed are told apart by."""
+    yield "net.channels", f"channels {'-'.join(map(str, job.run.net.channels))}"
     yield "train.steps", f"{job.run.train.steps:,} steps"
     for field in dataclasses.fields(job.eval):
         value = getattr(job.eval, field.name)
