@@ -60,11 +60,13 @@ def list_runs(_: str, runs: Path) -> None:
             continue
         state = run_folder.state()
         if isinstance(run, RunSpec):
-            what = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps")
+            what, size = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps"), run.train.steps
         else:
-            what = ("made elsewhere", "", f"{run.images:,} images")
+            what, size = ("made elsewhere", "", f"{run.images:,} images"), run.images
         now = _doing(run_folder, state) or main_score(records)
-        rows.append((run_folder.path.name, state, run.dataset.name, run.label, *what, now))
+        order = (run.dataset.name, run.label, run.seed, size)
+        rows.append((order, (run_folder.path.name, state, run.dataset.name, run.label, *what, now)))
+    rows = [row for _, row in sorted(rows)]
     if rows:
         print(tabulate(rows, tablefmt="plain", disable_numparse=True))
         states = [row[1] for row in rows]
