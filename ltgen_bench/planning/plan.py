@@ -13,6 +13,7 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import (
     check_execution,
+    check_guide,
     check_images,
     check_sampling,
     check_seeds,
@@ -88,7 +89,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
         data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
-        check_images(loaded, preset.sample)
+        check_images(loaded, preset.sample, request.seeds)
         scored = evaluation(loaded, preset, request)
         described = [tuple(describe(m) for m in stack.methods) for stack in stacks]
         codes = [_code(methods, loaded, preset.sample) for methods in described]
@@ -96,6 +97,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
         for (methods, code), seed in itertools.product(planned, dict.fromkeys(request.seeds)):
             run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
             run_folder = RunFolder.of(runs, run)
+            check_guide(preset.sample, run, run_folder, again=request.again)
             if not request.again:
                 run_folder.check_code(code)
             jobs.append(Job(str(run_folder.path), run, scored, data, request.execution, code=code))
@@ -193,9 +195,10 @@ def rescore(
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
-    check_images(loaded, sample)
+    check_images(loaded, sample, [run.seed])
     code = _code(run.methods, loaded, sample)
     run_folder.check_code(code)
+    check_guide(sample, run, run_folder)
     score_spec = make_score_spec(loaded, features or own_features, data, execution)
     return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution, code=code)
 
