@@ -182,6 +182,12 @@ class RunSpec:
     def config_id(self) -> str:
         return digest({k: v for k, v in identity(self).items() if k != "seed"})
 
+    @functools.cached_property
+    def trajectory_id(self) -> str:
+        """Of this training whatever its length: as every draw is a function of seed and step, a run of fewer steps is
+        a longer one that has got so far."""
+        return digest(identity(dataclasses.replace(self, train=dataclasses.replace(self.train, steps=1))))
+
 
 @dataclasses.dataclass(frozen=True)
 class ExternalSpec:
