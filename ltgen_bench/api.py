@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_type_hints
 
 from typing_extensions import Unpack
 
@@ -26,8 +26,10 @@ from ltgen_bench.launch.launcher import Launcher, Resources, local
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.planning.disk import check_writable
+from ltgen_bench.planning.evaluations import Evaluation, sweep
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
+from ltgen_bench.runs.chains import startable
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
 from ltgen_bench.scoring.extractors import extractor
@@ -63,6 +65,15 @@ class Options(TypedDict, total=False):
     device: str
 
 
+class PlanOptions(Options, total=False):
+    """What `plan` knows besides.
+
+    omega: strengths of guidance to sample and score each run at, by default the preset's.
+    """
+
+    omega: float | Iterable[float]
+
+
 def plan(
     methods: str | Iterable[str],
     datasets: str | Iterable[str],
@@ -72,7 +83,7 @@ def plan(
     settings: Mapping[str, object] | None = None,
     runs: AnyPath = "runs",
     track: str | Iterable[str] = (),
-    **options: Unpack[Options],
+    **options: Unpack[PlanOptions],
 ) -> list[Job]:
     """The runs of a grid, methods x datasets x seeds, for `run`. Loads the datasets; trains and writes nothing.
 
@@ -80,7 +91,7 @@ def plan(
     {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders. track: names of experiment
     trackers, such as "tensorboard".
     """
-    _refuse_unknown(options, plan)
+    _refuse_unknown(options, PlanOptions, plan)
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
@@ -90,6 +101,7 @@ def plan(
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
+        evaluations=_sweep(options),
     )
     return plan_request(request, _path(runs))
 
@@ -110,12 +122,11 @@ def run(
     jobs = list(jobs)
     if wrong := [job for job in jobs if not isinstance(job, Job)]:
         raise UsageError(f"run takes the jobs that plan gives, not {wrong[0]!r}")
-    startable = {"waiting", "stopped", *(["failed"] if retry_failed else [])}
-    todo = [job for job in jobs if job.state in startable]
+    todo = startable(jobs, retry_failed=retry_failed)
     for folder in {job.run_folder.runs for job in todo}:
         check_writable(folder)
     if todo:
-        with _launcher(launcher, todo) as launch, Terminal(console(quiet=quiet), len(todo)) as show:
+        with _launcher(launcher, todo) as launch, Terminal(console(quiet=quiet), todo) as show:
             launch(todo, show)
     records = [job.run_folder.record(job.eval.eval_id) for job in jobs]
     if left := [job for job, record in zip(jobs, records, strict=True) if record is None]:
@@ -134,7 +145,7 @@ def score(
     """
     from ltgen_bench import registry
 
-    _refuse_unknown(options, score)
+    _refuse_unknown(options, Options, score)
     if not isinstance(images, Images | str | os.PathLike):
         raise UsageError(
             f"images: give Images(pixels, labels) or the path of a file or folder, not {type(images).__name__}"
@@ -180,11 +191,16 @@ def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> 
     raise UsageError(f"launcher {launcher!r}: give 'local', 'ray' or a function")
 
 
-def _refuse_unknown(options: Mapping[str, object], function: Callable[..., object]) -> None:
+def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callable[..., object]) -> None:
     """Raises UsageError, with the near miss, for an option that would say nothing."""
-    known = {*Options.__annotations__, *inspect.signature(function).parameters} - {"options"}
+    known = {*get_type_hints(kind), *inspect.signature(function).parameters} - {"options"}
     for name in options.keys() - known:
         raise unknown("option", name, known, f"{function.__name__}(...)")
+
+
+def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
+    omega = options.get("omega", ())
+    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
 
 
 def _whole(seeds: Iterable[int]) -> list[int]:

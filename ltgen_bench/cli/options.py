@@ -92,7 +92,14 @@ Boards = Annotated[Path, path_option("--folder", "Folder of the leaderboards.", 
 RUNS, BOARDS = Path("runs"), Path("leaderboards")
 
 
-OMEGA_HELP = "Guidance is eps_c + omega (eps_c - eps_u), as in the papers: the usual scale minus 1."
+Omega = Annotated[
+    str | None,
+    typer.Option(
+        metavar="W,...",
+        help="Sample and score at each of these, from one training. Guidance is eps_c + omega (eps_c - eps_u), as in "
+        "the papers: the usual scale minus 1.",
+    ),
+]
 
 
 def data_options(

@@ -11,7 +11,7 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.data.names import normal
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.checks import check_execution
-from ltgen_bench.planning.plan import make_score_spec
+from ltgen_bench.planning.evaluations import make_score_spec
 from ltgen_bench.runs.job import DataOptions, Execution, ExternalJob
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.scoring.checks import check
