@@ -124,9 +124,9 @@ def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str
 
 def theory_notes(theory: Mapping[str, Any]) -> list[str]:
     legend = (
-        "sign: share of parameters whose update has the sign that these classes ask for; opposed: of those where "
-        "majority\nand minority ask for opposite ones; served: fall of their loss in a step along the update, as a share "
-        "of that along\ntheir own gradient; noise: share of the measured square that is error, and is taken off elsewhere"
+        "sign: share of parameters whose update has the sign that these classes ask for; opposed: of those where\n"
+        "majority and minority ask for opposite ones; served: fall of their loss in a step along the update, as a\n"
+        "share of that along their own gradient; noise: share of the measured square that is error, taken off elsewhere"
     )
     if "why" in theory:
         return [legend, f"Theorem 2.1 is not compared: {theory['why']}"]
