@@ -65,7 +65,8 @@ Size = Annotated[int | None, typer.Option(metavar="PIXELS", help="Reduce images 
 Features = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Feature extractor of the scores: inception, efflite0@96; default: the preset's."
+        metavar="NAME",
+        help="Feature extractor of the scores: inception, inception-legacy, efflite0@96; default: the preset's.",
     ),
 ]
 

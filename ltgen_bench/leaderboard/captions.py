@@ -10,6 +10,9 @@ from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.headline import DISTANCES, PER_DIMENSION
 from ltgen_bench.spec.specs import ExternalSpec
 
+LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
+"""What `sample.labels` says."""
+
 
 def title(record: Record) -> str:
     """What tables mostly differ in; the rest is in the caption."""
@@ -18,7 +21,7 @@ def title(record: Record) -> str:
     imbalance = f"imbalance {data.imbalance:g}" if data.imbalance is not None else "images as they come"
     return (
         f"{data.size}x{data.size}, {imbalance}, {train.steps:,} steps x {train.batch}, {score.sample.images:,} images, "
-        f"omega {score.sample.omega:g}, {score.features}"
+        f"{score.sample.guidance}, {score.features}"
     )
 
 
@@ -27,7 +30,7 @@ def caption(records: Sequence[Record]) -> str:
     presets = " or ".join(sorted({run_of(r)[0].preset for r in records}))
     train, sample = run.train, score.sample
     network = "-".join(map(str, run.net.channels))
-    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}{', clipped' * sample.clip}"
+    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, {sample.guidance}{', clipped' * sample.clip}"
     if sample.precision != "fp32":
         sampler += f", {sample.precision}"
     lines = [
@@ -35,7 +38,7 @@ def caption(records: Sequence[Record]) -> str:
         f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "
         f"EMA {train.ema:g}, {train.precision}; network {network}, "
         f"{run.net.groups} groups, dropout {run.net.dropout:g}",
-        f"- sampling: {sample.images:,} images, the same number of each class; {sampler}",
+        f"- sampling: {sample.images:,} images, {LABELS[sample.labels]}; {sampler}",
         _scoring_line(records[0]),
         f"- protocol {run.protocol}, score version {score.score_version}",
     ]

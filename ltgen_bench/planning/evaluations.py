@@ -62,11 +62,12 @@ def eval_spec(
     loaded: LongTail,
     data: DataOptions,
     execution: Execution,
+    seeds: Iterable[int],
 ) -> EvalSpec:
     """An evaluation spelled out, where sampling is `usual` but for what is asked. Raises UsageError."""
     sample = sampler.override(usual, asked.sample, diffusion.timesteps)
     check_sampling(sample, diffusion)
-    check_images(loaded, sample)
+    check_images(loaded, sample, seeds)
     assert asked.features is not None
     return EvalSpec(**vars(make_score_spec(loaded, asked.features, data, execution)), sample=sample)
 

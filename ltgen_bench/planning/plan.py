@@ -11,7 +11,7 @@ from ltgen_bench import registry
 from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import check_execution, check_seeds, check_size, check_values
+from ltgen_bench.planning.checks import check_execution, check_guide, check_seeds, check_size, check_values
 from ltgen_bench.planning.evaluations import USUAL, Evaluation, eval_spec
 from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
@@ -80,6 +80,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
                 loaded,
                 data,
                 request.execution,
+                request.seeds,
             )
             for asked in request.evaluations
         ]
@@ -88,6 +89,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
             for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
                 run = RunSpec(preset_name, loaded.spec, methods, preset.net, train, preset.diffusion, seed)
                 run_folder, code = RunFolder.of(runs, run), codes[spec.sample.sampler]
+                check_guide(spec.sample, run, run_folder, again=request.again)
                 if not request.again:
                     run_folder.check_code(code)
                 job = Job(str(run_folder.path), run, spec, data, request.execution, code=code)
@@ -185,9 +187,10 @@ def rescore(
     jobs = []
     for asked in evaluations:
         asked = asked.within(found.get("sample", {}), features or own_features)
-        spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution)
+        spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
+        check_guide(spec.sample, run, run_folder)
         jobs.append(Job(str(run_folder.path), run, spec, data, execution, code=code))
     return told_apart({job.key: job for job in jobs}.values())
 

@@ -177,7 +177,7 @@ def _weights(ids: tuple[int, ...], frequencies: Numbers) -> Numbers:
     """(classes,) of the mean over some of them, by their frequencies."""
     weights = np.zeros(len(frequencies))
     weights[list(ids)] = frequencies[list(ids)]
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -37,6 +37,10 @@ class ProbeFile:
         run = self.run
         return f"{run.dataset.name} {run.label} seed {run.seed}, {run.train.steps:,} steps"
 
+    def scope_name(self, scope: str) -> str:
+        """As tables call it: a class by its id and name."""
+        return f"{scope}: {self.class_names[int(scope)]}" if scope.isdigit() else scope
+
     def write(self, path: Path) -> None:
         """Raises ValueError when a figure is not finite."""
         ids = {"schema": SCHEMA, "kind": self.spec.kind, "id": self.spec.id, "run_id": self.run.run_id}

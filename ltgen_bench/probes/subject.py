@@ -101,6 +101,17 @@ def trained(run_folder: RunFolder) -> RunSpec:
     return run
 
 
+def with_checkpoint(run_folder: RunFolder) -> RunSpec:
+    """As `trained`, of a run that kept the state of its training. Raises UsageError."""
+    run = trained(run_folder)
+    if not run_folder.checkpoints():
+        raise UsageError(
+            f"run {run.run_id} has no checkpoint: it was trained before the last one was kept, or it was deleted; "
+            "run --again trains it anew"
+        )
+    return run
+
+
 def with_reserve(run_folder: RunFolder) -> RunSpec:
     """As `trained`, of a run that has a reserve, and kept the network without it. Raises UsageError."""
     run = trained(run_folder)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ltgen_bench.data.images import Images
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
@@ -24,7 +25,7 @@ from ltgen_bench.sampling.shards import join_shards, make_shards
 from ltgen_bench.scoring.extractors import extractor
 from ltgen_bench.scoring.metric_table import SCOPES
 from ltgen_bench.scoring.scorer import RealImages, Scoring
-from ltgen_bench.spec.specs import EvalSpec
+from ltgen_bench.spec.specs import EvalSpec, SamplingSpec
 
 Report = Callable[[str, float, float], None]
 """report(stage, done, total)."""
@@ -35,8 +36,7 @@ Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Variants:
-    """make: gives a variant of the trained network by name, on the device. scoring: how it is scored, None for losses
-    alone, with the cache and the weights file that the extractor is looked for in."""
+    """make: gives a variant of the trained network by name, on the device."""
 
     subject: Subject
     work: WorkFolder
@@ -73,36 +73,46 @@ class Variants:
         }
 
     def scores(self, spec: EvalSpec) -> dict[str, Scores]:
-        """Of each variant, each metric overall and by group."""
-        return {name: self._scores(name, spec) for name in (BASE, *self.names)}
+        """Of each variant, each metric overall and by group; images start from the noise of the run's own."""
+        return {
+            name: self.work.figures(f"scores-{name}", lambda name=name: self._scored(name, spec))  # type: ignore[misc]
+            for name in (BASE, *self.names)
+        }
 
-    def _scores(self, name: str, spec: EvalSpec) -> Scores:
-        record = self.subject.run_folder.record(spec.eval_id) if name == BASE else None
-        if record is not None:
-            return figures(record.scores)
-        return self.work.figures(f"scores-{name}", lambda: self._sampled(name, spec))
-
-    def _sampled(self, name: str, spec: EvalSpec) -> Scores:
-        subject, folder = self.subject, self.work.path / f"samples-{name}"
-        pipeline = Pipeline(
-            self.make(name), spec.sample, subject.run.diffusion, seed=subject.run.seed, noise_prior=self.noise_prior
-        )
-        stage = f"{name}: sampling"
-        make_shards(pipeline, folder, progress=lambda done, total: self.report(stage, done, total))
+    def _scored(self, name: str, spec: EvalSpec) -> Scores:
+        subject = self.subject
         features = extractor(spec.features, subject.weights, subject.device, subject.data_folder)
         if features.sha256 != spec.features_sha256:
             raise UsageError(f"the weights of {features.id} have changed since this was planned")
         scoring = Scoring(
-            join_shards(folder, spec.sample.images),
+            self._images(name, spec.sample),
             RealImages.of(subject.data),
             features,
             cache=subject.run_folder.runs / "features",
             seed=subject.run.seed,
             progress=lambda done, total: self.report(f"{name}: scoring", done, total),
         )
-        found = figures(scoring.scores())
-        shutil.rmtree(folder, ignore_errors=True)
-        return found
+        return figures(scoring.scores())
+
+    def _images(self, name: str, spec: SamplingSpec) -> Images:
+        """Made by a variant; those of the trained network may be there already."""
+        subject, run = self.subject, self.subject.run
+        if name == BASE and (path := subject.run_folder.samples(spec)).exists():
+            return Images.load(path)
+        if run.protocol == 1:  # it sampled in the precision of the training
+            spec = dataclasses.replace(spec, precision=run.train.precision)
+        pipeline = Pipeline(
+            self.make(name),
+            spec,
+            run.diffusion,
+            seed=run.seed,
+            noise_prior=self.noise_prior,
+            groups=subject.data.groups,
+            general=subject.general_network() if spec.guide == "general" else None,
+        )
+        folder = self.work.path / f"samples-{name}"
+        make_shards(pipeline, folder, progress=lambda done, total: self.report(f"{name}: sampling", done, total))
+        return join_shards(folder, spec.images)
 
 
 def figures(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Scores:

@@ -29,8 +29,11 @@ def check_enough(what: str, per_class: int, groups: Groups) -> None:
             )
 
 
-def check(generated: Images, reference: Images, groups: Groups) -> None:
-    """Raises UsageError, in one sentence, when the generated images cannot be scored against the reference."""
+def check(generated: Images, reference: Images, groups: Groups, *, equal: bool = True) -> None:
+    """Raises UsageError, in one sentence, when the generated images cannot be scored against the reference.
+
+    equal: whether there must be as many of each class; not where a run drew the class of each image.
+    """
     classes = sorted(c for _, ids in groups for c in ids)
     shape, expected = generated.pixels.shape[1:], reference.pixels.shape[1:]
     if shape != expected:
@@ -43,7 +46,7 @@ def check(generated: Images, reference: Images, groups: Groups) -> None:
         least, most = min(counts, key=lambda c: counts[c]), max(counts, key=lambda c: counts[c])
         if counts[least] == 0:
             raise UsageError(f"no {what} images of class {least}; every class is scored, with as many images each")
-        if what == "generated" and counts[least] < counts[most]:
+        if what == "generated" and equal and counts[least] < counts[most]:
             raise UsageError(
                 f"{counts[least]} generated images of class {least} and {counts[most]} of class {most}; "
                 "every class must have as many"

@@ -62,7 +62,8 @@ class Scoring:
     and of what is the same for every model. seed: of whatever is drawn. progress: called with (images done, all).
     Raises UsageError, in one sentence, for images that cannot be scored.
 
-    Classes weigh the same: the generated images must be equally many for each.
+    Classes weigh the same: the generated images must be equally many for each, unless `equal` is off; then a pooled
+    figure weighs each class by its images, as papers that draw labels do.
     """
 
     def __init__(
@@ -74,8 +75,9 @@ class Scoring:
         cache: Path | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        equal: bool = True,
     ) -> None:
-        check(generated, real.reference, real.groups)
+        check(generated, real.reference, real.groups, equal=equal)
         self.extractor, self.cache = extractor, cache
         given = [images for images in (real.reference, generated, real.train, real.test) if images is not None]
         sets = iter(read(given, extractor, cache, progress))
@@ -149,8 +151,9 @@ class Scoring:
 
 
 def _mean(classes: list[Figures]) -> Figures:
-    """Mean over classes, all of the same sizes."""
+    """Mean over classes; its sizes are those of the smallest class."""
     figures = dict(classes[0])
+    figures |= {name: min(int(c[name]) for c in classes) for name in ("n_real", "n_gen") if name in figures}
     for name in ("value", "floor", "debiased"):
         if name in figures:
             figures[name] = math.fsum(float(c[name]) for c in classes) / len(classes)

@@ -1,0 +1,165 @@
+"""What a probe found, for the terminal."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from ltgen_bench.probes.probe_file import ProbeFile
+from ltgen_bench.scoring.metric_table import SCOPES, metric_name, metric_title
+from ltgen_bench.spec.specs import EvalSpec
+
+NONE = "–"
+DISTANCES = ("FD", "FD64", "KID")
+RANDOM = "random"
+Cell = tuple[float | None, float | None]
+"""A value and what follows ±; None for what is not known."""
+
+
+def text(found: ProbeFile, *, per_class: bool) -> str:
+    """Title and tables: overall, by group and, if asked for, by class."""
+    tables = dominance_tables if found.spec.kind == "dominance" else variant_tables
+    parts = [f"{caption}\n{_table(rows)}" for caption, rows in tables(found, per_class=per_class)]
+    notes = theory_notes(found.result["theory"]) if found.spec.kind == "dominance" else _notes(found)
+    return "\n\n".join([f"{found.title} ({found.run.run_id}): {found.spec.kind}", *parts, *notes])
+
+
+Rows = list[list[str]]
+"""The headings first."""
+
+
+def variant_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str, Rows]]:
+    """Of pruned networks and of reserves: a table for each set of images, and for each distance."""
+    for name, part in found.result["losses"].items():
+        columns = summarised(part["change"])
+        rows = [["", "images", "loss", *columns]]
+        for scope in _scopes(part["loss"], per_class):
+            loss = part["loss"][scope]
+            cells = [_percent(of_scope.get(scope, (None, None))) for of_scope in columns.values()]
+            rows.append([found.scope_name(scope), f"{loss['n']:,}", f"{loss['value']:.4f}", *cells])
+        yield f"change of the denoising loss on {name} images, %", rows
+    if "scores" in found.result:
+        yield from _distances(found)
+
+
+def summarised(change: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Cell]]:
+    """{variant: {scope: change ± standard error}}; several random ones as one, their mean ± the standard deviation
+    between them."""
+    random = [name for name in change if name.startswith(RANDOM)]
+    found = {
+        name: {scope: (figures["value"], figures["se"]) for scope, figures in of_scope.items()}
+        for name, of_scope in change.items()
+        if name not in random
+    }
+    if random:
+        found[RANDOM] = {
+            scope: _spread([change[name][scope]["value"] for name in random]) for scope in change[random[0]]
+        }
+    return found
+
+
+def scored(found: ProbeFile, metric: str) -> dict[str, dict[str, Cell]]:
+    """A metric's figures, {variant: {scope: ...}}, the random ones as in `summarised`; empty without scores."""
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]] = found.result.get("scores", {})
+    of_metric = {name: metrics[metric] for name, metrics in scores.items() if metric in metrics}
+    random = [name for name in of_metric if name.startswith(RANDOM)]
+    table: dict[str, dict[str, Cell]] = {
+        name: {scope: (value, None) for scope, value in of_scope.items()}
+        for name, of_scope in of_metric.items()
+        if name not in random
+    }
+    if random:
+        table[RANDOM] = {scope: _spread([of_metric[name][scope] for name in random]) for scope in of_metric[random[0]]}
+    return table
+
+
+def _distances(found: ProbeFile) -> Iterator[tuple[str, Rows]]:
+    spec = found.spec.eval  # type: ignore[attr-defined]
+    assert isinstance(spec, EvalSpec)
+    for metric in DISTANCES:
+        if table := scored(found, metric_name(metric, spec.features)):
+            rows = [["", *table]]
+            for scope in SCOPES:
+                if scope in next(iter(table.values())):
+                    rows.append([scope, *(_plain(of_scope[scope]) for of_scope in table.values())])
+            yield f"{metric_title(metric, spec.features)}, {spec.sample.images:,} images", rows
+
+
+def _notes(found: ProbeFile) -> list[str]:
+    result = found.result
+    if found.spec.kind == "pruning":
+        removed = ", ".join(f"{name}: {count:,}" for name, count in result["removed"].items())
+        return [f"weights removed, of {result['weights']:,}: {removed}"]
+    energy = ", ".join(f"{name}: {share:.0%}" for name, share in result["energy"].items())
+    return [
+        f"the reserve: rank {result['rank']} in {result['layers']} layers, {result['strength']:.1%} as strong as their "
+        f"weights\na part is its largest singular directions, by number; they hold of its square: {energy}\n"
+        f"{RANDOM}: singular vectors at random, the same singular values; ± between the draws"
+    ]
+
+
+def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str, Rows]]:
+    """Of mean gradients."""
+    columns = {
+        "sign": "same_sign",
+        "opposed": "opposed_same_sign",
+        "cos update": "to_update",
+        "cos majority": "to_majority",
+        "cos minority": "to_minority",
+        "served": "serves",
+        "noise": "noise",
+    }
+    if found.result["reserve"]:
+        columns["reserve"] = "reserve"
+    rows = [["", *columns]]
+    for scope in _scopes(found.result["scopes"], per_class):
+        figures = found.result["scopes"][scope]
+        cells = [NONE if figures[key] is None else f"{figures[key]:.3f}" for key in columns.values()]
+        rows.append([found.scope_name(scope), *cells])
+    yield f"mean gradients, {found.result['parameters']:,} parameters", rows
+
+
+def theory_notes(theory: Mapping[str, Any]) -> list[str]:
+    legend = (
+        "sign: share of parameters whose update has the sign that these classes ask for; opposed: of those where\n"
+        "majority and minority ask for opposite ones; served: fall of their loss in a step along the update, as a\n"
+        "share of that along their own gradient; noise: share of the measured square that is error, taken off elsewhere"
+    )
+    if "why" in theory:
+        return [legend, f"Theorem 2.1 is not compared: {theory['why']}"]
+    known = {name: NONE if theory[name] is None else f"{theory[name]:.3f}" for name in ("cos", "formula", "scalar")}
+    return [
+        legend,
+        f"Theorem 2.1 with a = {theory['a']:.3f}, N = {theory['n']}, cos = {known['cos']}: {known['formula']}, for "
+        f"parameters that differ {known['scalar']}; measured {theory['nearest']:.3f} ± {theory['nearest_se']:.3f} "
+        "nearer to the majority's mean than to the minority's",
+    ]
+
+
+def _scopes(found: Mapping[str, Any], per_class: bool) -> list[str]:
+    return [scope for scope in found if per_class or scope in SCOPES]
+
+
+def _spread(values: Sequence[float]) -> Cell:
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _percent(cell: Cell) -> str:
+    value, se = cell
+    if value is None:
+        return NONE
+    return f"{100 * value:+.2f}" + (f" ± {100 * se:.2f}" if se is not None else "")
+
+
+def _plain(cell: Cell) -> str:
+    value, spread = cell
+    return NONE if value is None else f"{value:.4g}" + (f" ± {spread:.2g}" if spread is not None else "")
+
+
+def _table(rows: Rows) -> str:
+    headings, *body = rows
+    align = ["left", *["right"] * (len(headings) - 1)]
+    return str(tabulate(body, headings, tablefmt="simple", disable_numparse=True, colalign=align))
