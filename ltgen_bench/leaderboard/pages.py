@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
@@ -23,7 +23,7 @@ from ltgen_bench.runs.reproduce import command_of_row
 
 
 def build(
-    records: Iterable[Record], own: Collection[str] = (), unfinished: Sequence[Unfinished] = ()
+    records: Iterable[Record], own: Container[tuple[str, str]] = (), unfinished: Sequence[Unfinished] = ()
 ) -> dict[str, str]:
     """{dataset: markdown page} of all records; the same records give the same text. Arguments: see `dataset_pages`."""
     return {page.dataset: page_text(page) for page in dataset_pages(records, own, unfinished)}

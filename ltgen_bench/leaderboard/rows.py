@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ltgen_bench.leaderboard.notes import mark
@@ -66,16 +66,16 @@ def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
     return record.run, record.eval
 
 
-def make_rows(records: Sequence[Record], by: Sequence[Column], own: Collection[str] = ()) -> list[Row]:
+def make_rows(records: Sequence[Record], by: Sequence[Column], own: Container[tuple[str, str]] = ()) -> list[Row]:
     """Records of one table as rows, the smallest first, by the first of these columns that both rows have.
 
-    own: the run ids of those that are not published.
+    own: ids of run and evaluation of those that are not published.
     """
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
     rows = [
-        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if r.run_id in own))
+        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if (r.run_id, r.eval_id) in own))
         for found in configs.values()
     ]
 

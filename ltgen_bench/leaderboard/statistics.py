@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.headline import DISTANCES
 from ltgen_bench.scoring.metric_table import ARROWS, metric_name, metric_table, shown
 from ltgen_bench.spec.specs import MetricSpec
 
@@ -48,6 +49,13 @@ def columns(metrics: Iterable[MetricSpec] = (), groups: Sequence[str] | None = N
         for name, spec in shown(brought.values()).items()
         for group in groups or spec.columns
     ]
+
+
+def shown_metrics(records: Iterable[Record]) -> list[MetricSpec]:
+    """What is shown of a table: distances, then all that have columns, then label accuracy."""
+    brought = {spec.name: spec for record in records for spec in record.eval.metrics}
+    known = {**metric_table(), **brought}
+    return [known[name] for name in dict.fromkeys([*DISTANCES, *shown(brought.values()), "accuracy"])]
 
 
 def figures_of(record: Record, metric: str | MetricSpec, group: str) -> dict[str, Any]:

@@ -8,27 +8,18 @@ from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.first_table import named
 from ltgen_bench.leaderboard.markdown import folded, table
 from ltgen_bench.leaderboard.rows import MISSING, Row
-from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
-from ltgen_bench.scoring.headline import DISTANCES
-from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table, shown
+from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name, shown_metrics
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table
 from ltgen_bench.spec.specs import MetricSpec
 
 
 def wide_tables(board: Board) -> list[str]:
     """Folded parts of a page."""
-    by_group = [text for metric in _metrics(board) for text in _by_group(board, metric)]
+    by_group = [text for metric in shown_metrics(board.records) for text in _by_group(board, metric)]
     parts = [folded("All scores by group", *by_group)] if by_group else []
     if per_class := _per_class(board):
         parts.append(folded("Each class", *per_class))
     return parts
-
-
-def _metrics(board: Board) -> list[MetricSpec]:
-    """Distances, then what tables always had columns for, then label accuracy."""
-    brought = {spec.name: spec for record in board.records for spec in record.eval.metrics}
-    names = dict.fromkeys([*DISTANCES, *shown(brought.values()), "accuracy"])
-    known = {**metric_table(), **brought}
-    return [known[name] for name in names if name in known]
 
 
 def _by_group(board: Board, metric: MetricSpec) -> list[str]:
