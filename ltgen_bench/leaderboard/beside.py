@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltgen_bench.leaderboard.rows import Key, key_of
 from ltgen_bench.leaderboard.unfinished import Unfinished, unfinished_runs
 from ltgen_bench.runs.record import Record, read_records
 
 OF_RUNS = "*/*/*/result-*.json"
 """Where results lie below a folder of runs."""
-
-Key = tuple[str, str]
-"""Ids of a run and of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,3 @@ def beside(published: Iterable[Record], runs: Path) -> Beside:
     records |= {key_of(record): record for record in mine if key_of(record) in own}
     unfinished = unfinished_runs(runs, with_result={run_id for run_id, _ in records})
     return Beside(list(records.values()), own, unfinished, problems)
-
-
-def key_of(record: Record) -> Key:
-    return record.run_id, record.eval_id

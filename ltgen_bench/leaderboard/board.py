@@ -16,7 +16,7 @@ from ltgen_bench.leaderboard.cost import relative_cost
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.notes import UNRANKED
 from ltgen_bench.leaderboard.paired import SEEDS, Paired
-from ltgen_bench.leaderboard.rows import Row, is_plain, make_rows, newest_versions
+from ltgen_bench.leaderboard.rows import Key, Row, is_plain, make_rows, newest_versions
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import Table
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -163,8 +163,8 @@ class Board:
         return next((row for row in self.rows if row.methods == methods), None)
 
 
-def make_board(table: Table, own: Container[tuple[str, str]] = (), unfinished: Iterable[Unfinished] = ()) -> Board:
-    """own: ids of run and evaluation of what is not published. unfinished: of this table or others."""
+def make_board(table: Table, own: Container[Key] = (), unfinished: Iterable[Unfinished] = ()) -> Board:
+    """own: what is not published. unfinished: of this table or others."""
     records = table.records
     distance = ranked_by(records)
     rows = make_rows(records, distance_columns(distance, records[0])[::-1], own)

@@ -12,7 +12,7 @@ from typing import Any
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.board import Board, Versus, make_board
 from ltgen_bench.leaderboard.paired import Paired
-from ltgen_bench.leaderboard.rows import Row, ordered
+from ltgen_bench.leaderboard.rows import Row, key_of, ordered
 from ltgen_bench.leaderboard.sides import Side
 from ltgen_bench.leaderboard.statistics import Column, figure_name, shown_metrics
 from ltgen_bench.leaderboard.tables import flat, settings, short_value, tables
@@ -125,7 +125,7 @@ def _by_config(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 def _boards(records: Sequence[Record]) -> Iterator[tuple[str, Board]]:
     """Of each table, the most images first."""
-    once = {(record.run_id, record.eval_id): record for record in reversed(records)}
+    once = {key_of(record): record for record in reversed(records)}
     for table in tables(ordered(once.values())):
         yield _key(table.records[0]), make_board(table)
 

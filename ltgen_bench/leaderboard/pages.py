@@ -12,7 +12,7 @@ from ltgen_bench.leaderboard.differences import differences
 from ltgen_bench.leaderboard.first_table import OWN, first_table
 from ltgen_bench.leaderboard.markdown import folded
 from ltgen_bench.leaderboard.notes import notes_below
-from ltgen_bench.leaderboard.rows import Row, is_newest, newest_versions
+from ltgen_bench.leaderboard.rows import Key, Row, is_newest, newest_versions
 from ltgen_bench.leaderboard.sweep_tables import omega_tables, steps_tables
 from ltgen_bench.leaderboard.sweeps import Section
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -22,9 +22,7 @@ from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.reproduce import command_of_row
 
 
-def build(
-    records: Iterable[Record], own: Container[tuple[str, str]] = (), unfinished: Sequence[Unfinished] = ()
-) -> dict[str, str]:
+def build(records: Iterable[Record], own: Container[Key] = (), unfinished: Sequence[Unfinished] = ()) -> dict[str, str]:
     """{dataset: markdown page} of all records; the same records give the same text. Arguments: see `dataset_pages`."""
     return {page.dataset: page_text(page) for page in dataset_pages(records, own, unfinished)}
 

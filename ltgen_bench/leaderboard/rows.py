@@ -14,6 +14,13 @@ from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 MISSING = "–"
 
+Key = tuple[str, str]
+"""Ids of a run and of an evaluation."""
+
+
+def key_of(record: Record) -> Key:
+    return record.run_id, record.eval_id
+
 
 @dataclass(frozen=True)
 class Row:
@@ -66,16 +73,16 @@ def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
     return record.run, record.eval
 
 
-def make_rows(records: Sequence[Record], by: Sequence[Column], own: Container[tuple[str, str]] = ()) -> list[Row]:
+def make_rows(records: Sequence[Record], by: Sequence[Column], own: Container[Key] = ()) -> list[Row]:
     """Records of one table as rows, the smallest first, by the first of these columns that both rows have.
 
-    own: ids of run and evaluation of those that are not published.
+    own: those that are not published.
     """
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
     rows = [
-        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if (r.run_id, r.eval_id) in own))
+        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if key_of(r) in own))
         for found in configs.values()
     ]
 
