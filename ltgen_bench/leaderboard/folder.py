@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.beside import Beside
 from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
+from ltgen_bench.leaderboard.rows import key_of
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -39,6 +41,15 @@ def pages(records: Iterable[Record], folder: Path) -> list[Page]:
     return [Page(folder / f"{dataset}.md", text) for dataset, text in build(records).items()]
 
 
+def pages_beside(found: Beside, runs: Path) -> list[Page]:
+    """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
+    mine = {record.run.dataset.name for record in found.records if key_of(record) in found.own}
+    mine |= {one.run.dataset.name for one in found.unfinished}
+    records = [record for record in found.records if record.run.dataset.name in mine]
+    built = build(records, found.own, found.unfinished)
+    return [Page(runs / "leaderboard" / f"{dataset}.md", text) for dataset, text in built.items()]
+
+
 def reported(folder: Path) -> tuple[list[Page], list[str]]:
     """The page of what papers report, and what is wrong with its table; neither when the folder has no such table."""
     table = folder / "published.csv"
@@ -50,9 +61,9 @@ def reported(folder: Path) -> tuple[list[Page], list[str]]:
     ], problems
 
 
-def published(folder: Path) -> tuple[list[Record], list[str]]:
-    """The records of a leaderboards folder, and what is wrong with the files that are left out."""
-    return read_records(folder / "results", "**/*.json")
+def published(folder: Path, dataset: str = "") -> tuple[list[Record], list[str]]:
+    """The records of a leaderboards folder, of all datasets or one, and what is wrong with the files left out."""
+    return read_records(folder / "results" / dataset, "**/*.json")
 
 
 def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record, bool]]:

@@ -92,8 +92,8 @@ class Scoring:
         """Every metric as {name: {"overall" or group or class id: {"value": ..., ...}}}, JSON-able and finite.
 
         Names carry the extractor's id (see `metric_name`). n_real and n_gen are the images a figure was computed from;
-        flag is a warning. FD, IS, KID, precision, recall, density and coverage pool the classes of a group; mKID and
-        mFD64 are means over its classes. Raises UsageError for a figure that is no finite number.
+        flag is a warning. FD, FD64, IS, KID, precision, recall, density and coverage pool the classes of a group;
+        mKID and mFD64 are means over its classes. Raises UsageError for a figure that is no finite number.
         """
         scores: Scores = {}
         for name in metric_table():
