@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board
+from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
 from ltgen_bench.leaderboard.differences import differences
 from ltgen_bench.leaderboard.first_table import OWN, first_table
 from ltgen_bench.leaderboard.markdown import folded
 from ltgen_bench.leaderboard.notes import notes_below
+from ltgen_bench.leaderboard.reading import how_to_read
 from ltgen_bench.leaderboard.rows import Key, Row, is_newest, newest_versions
 from ltgen_bench.leaderboard.sweep_tables import omega_tables, steps_tables
 from ltgen_bench.leaderboard.sweeps import Section
@@ -29,7 +30,7 @@ def build(records: Iterable[Record], own: Container[Key] = (), unfinished: Seque
 
 def page_text(page: DatasetPage) -> str:
     """In markdown."""
-    parts = [f"# {page.dataset}"]
+    parts = [f"# {page.dataset}", how_to_read()]
     if len(page.sections) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.")
     for section in page.sections:
@@ -89,11 +90,6 @@ def _given(board: Board) -> list[str]:
 def _notes(board: Board) -> list[str]:
     """On what is peculiar to tables of runs."""
     notes = []
-    if board.baseline:
-        notes.append(
-            f"step: time of a training step beside {BASELINE}'s, medians over seeds, where both were timed on the same "
-            "device; it may have been busy."
-        )
     for row in board.all_rows:
         if missing := board.missing(row):
             notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")
