@@ -22,7 +22,7 @@ BELOW = {
     "runs": {"data", "spec", "storage"},
     "planning": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
     "launch": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
-    "leaderboard": {"runs", "scoring", "spec", "storage"},
+    "leaderboard": {"data", "runs", "scoring", "spec", "storage"},
     "probes": {"data", "diffusion", "leaderboard", "runs", "sampling", "scoring", "spec", "storage", "training"},
     "cli": {
         *("data", "diffusion", "launch", "leaderboard", "planning", "probes", "runs", "scoring", "spec", "storage"),

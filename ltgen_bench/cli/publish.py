@@ -1,9 +1,9 @@
-"""`export`, `publish` and `leaderboard`."""
+"""`export` and `publish`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,13 @@ from ltgen_bench.cli.options import (
     BOARDS,
     RUNS,
     Boards,
-    CsvFile,
     NewFolder,
     RunsDir,
 )
-from ltgen_bench.cli.results import write_text
 from ltgen_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ltgen_bench.runs.record import Record
 
 
 @app.command(epilog="Example:\n\n`ltgen-bench export 3f2a my-model`")
@@ -62,45 +63,3 @@ def publish(
         if new and isinstance(record.eval, EvalSpec):
             for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
                 print(f"note: {doubt}", file=sys.stderr)
-
-
-@app.command(
-    epilog="""Examples:
-
-`ltgen-bench leaderboard`
-
-`ltgen-bench leaderboard --check`
-
-`ltgen-bench leaderboard --csv all.csv`"""
-)
-def leaderboard(
-    check: Annotated[bool, typer.Option("--check", help="Write no page; exit 1 when one is out of date.")] = False,
-    csv: CsvFile = None,
-    folder: Boards = BOARDS,
-) -> None:
-    """Rebuild the leaderboard pages from their records, and published.md from published.csv."""
-    from ltgen_bench.cli.show import complain
-    from ltgen_bench.leaderboard import folder as boards
-    from ltgen_bench.leaderboard.frame import figures
-
-    records, problems = boards.published(folder)
-    if not records:
-        print(f"no results in {folder / 'results'}")
-    reported, bad_lines = boards.reported(folder)
-    problems += bad_lines
-    outdated = False
-    for page in [*boards.pages(records, folder), *reported]:
-        current = page.current
-        outdated |= not current
-        if check:
-            said = "is up to date" if current else f"is not what {page.source} give; run ltgen-bench leaderboard"
-            print(f"{page.path} {said}")
-        elif not current:
-            page.write()
-            print(f"wrote {page.path}")
-    if csv is not None:
-        write_text(csv, figures(records).to_csv(index=False))
-        print(f"wrote {csv}")
-    complain(problems)
-    if problems or (check and outdated):
-        raise typer.Exit(1)

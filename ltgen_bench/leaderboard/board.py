@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from ltgen_bench.leaderboard.claims import Claim, Evidence, judge
@@ -16,7 +16,7 @@ from ltgen_bench.leaderboard.cost import relative_cost
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.notes import UNRANKED
 from ltgen_bench.leaderboard.paired import SEEDS, Paired
-from ltgen_bench.leaderboard.rows import Row, is_plain, make_rows, newest_versions
+from ltgen_bench.leaderboard.rows import Key, Row, is_plain, make_rows, newest_versions
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import Table
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -163,8 +163,8 @@ class Board:
         return next((row for row in self.rows if row.methods == methods), None)
 
 
-def make_board(table: Table, own: Collection[str] = (), unfinished: Iterable[Unfinished] = ()) -> Board:
-    """own: ids of runs that are not published. unfinished: of any table; those of this one are taken."""
+def make_board(table: Table, own: Container[Key] = (), unfinished: Iterable[Unfinished] = ()) -> Board:
+    """own: what is not published. unfinished: of this table or others."""
     records = table.records
     distance = ranked_by(records)
     rows = make_rows(records, distance_columns(distance, records[0])[::-1], own)

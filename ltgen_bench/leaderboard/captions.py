@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.scoring.headline import DISTANCES, PER_DIMENSION
 from ltgen_bench.spec.specs import ExternalSpec
 
 LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
@@ -91,9 +90,5 @@ _DISTANCES = {
 
 
 def ranking_line(record: Record, distance: str) -> str:
-    """Which distance rows are ranked by, and the rule."""
-    return (
-        f"- ranked by {short_name(record, distance)}, {_DISTANCES[distance]}: of {', '.join(DISTANCES)} the first that "
-        f"all rows have and that is nowhere from fewer than {PER_DIMENSION} images per feature dimension; lines in the "
-        "order of the minority's"
-    )
+    """Which distance rows are ranked by."""
+    return f"- ranked by {short_name(record, distance)} of the minority: {_DISTANCES[distance]}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from ltgen_bench.leaderboard.board import Board, make_board
-from ltgen_bench.leaderboard.rows import ordered
+from ltgen_bench.leaderboard.rows import Key, ordered
 from ltgen_bench.leaderboard.sweeps import Section, sections
 from ltgen_bench.leaderboard.tables import tables
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -36,11 +36,11 @@ class DatasetPage:
 
 
 def dataset_pages(
-    records: Iterable[Record], own: Collection[str] = (), unfinished: Sequence[Unfinished] = ()
+    records: Iterable[Record], own: Container[Key] = (), unfinished: Sequence[Unfinished] = ()
 ) -> list[DatasetPage]:
     """Of all records, by dataset; the same records in any order give the same pages.
 
-    own: ids of runs that are not published, which pages mark. unfinished: runs without a result.
+    own: what is not published, which pages mark. unfinished: runs without a result.
     """
     by_dataset: dict[str, list[Record]] = defaultdict(list)
     for record in ordered(records):
@@ -49,7 +49,7 @@ def dataset_pages(
 
 
 def _page(
-    dataset: str, records: Sequence[Record], own: Collection[str], unfinished: Sequence[Unfinished]
+    dataset: str, records: Sequence[Record], own: Container[Key], unfinished: Sequence[Unfinished]
 ) -> DatasetPage:
     def boards(some: Iterable[Record], left: Sequence[Unfinished] = ()) -> list[Board]:
         return [make_board(table, own, left) for table in tables(some)]

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
-from ltgen_bench.leaderboard.claims import CLAIM, RULE
+from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.first_table import named
 from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.leaderboard.notes import mark
-from ltgen_bench.leaderboard.paired import LEVEL, SEEDS, Paired
+from ltgen_bench.leaderboard.paired import Paired
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.leaderboard.statistics import Column
 
@@ -19,25 +19,13 @@ def differences(board: Board, heading: str) -> list[str]:
     """The parts of a page: against the baseline, what may be claimed, and what adding a method changes."""
     parts = []
     if board.versus:
-        name = board.versus[0].base.name
-        parts += [f"{heading} Against {name}, seed by seed", _note(board), _table(board, board.versus, against=False)]
-        claims = table(
-            ("method", "answer", "why not yes", "label accuracy of the minority"), [*map(_claim, board.versus)]
-        )
-        parts += [f"{heading} {CLAIM[0].upper()}{CLAIM[1:]}?", RULE, claims]
+        against = f"{heading} Against {board.versus[0].base.name}, seed by seed"
+        parts += [against, f"Seed noise: {board.noise.sentence}.", _table(board, board.versus, against=False)]
+        headers = ("method", "answer", "why not yes", "label accuracy of the minority")
+        parts += [f"{heading} {CLAIM[0].upper()}{CLAIM[1:]}?", table(headers, [_claim(each) for each in board.versus])]
     if more := [each for each in board.additions if each.base is not board.baseline]:
         parts += [f"{heading} What adding a method, or changing it, does", _table(board, more, against=True)]
     return parts
-
-
-def _note(board: Board) -> str:
-    return (
-        "Cells: mean over the seeds that both have of the difference at that seed; its "
-        f"{100 * LEVEL:.0f} % interval (Student's t, n - 1); in % of the other's mean; seeds at which it is better / "
-        f"pairs. **Bold**: resolved, which takes {SEEDS} pairs, an interval without 0, and a difference not below the "
-        f"seed noise, here {board.noise.sentence}. All else is not resolved: nothing is known of its sign. Nothing is "
-        "corrected for the number of differences: of twenty that are none, one is called resolved by chance."
-    )
 
 
 def _table(board: Board, versus: Sequence[Versus], *, against: bool) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.beside import Beside
+from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
+from ltgen_bench.leaderboard.kept import Kept, keep, record_path
+from ltgen_bench.leaderboard.pages import page_text
+from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
+from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile, made_of
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
+from ltgen_bench.leaderboard.rows import key_of
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -34,9 +42,45 @@ class Page:
             file.write(self.text.encode())
 
 
-def pages(records: Iterable[Record], folder: Path) -> list[Page]:
-    """The pages of all records, one per dataset; nothing is written."""
-    return [Page(folder / f"{dataset}.md", text) for dataset, text in build(records).items()]
+def pages(records: Iterable[Record], kept: Kept) -> list[Page | PictureFile]:
+    """The pages of all records, one per dataset, and their pictures; nothing is written."""
+    return [made for page in dataset_pages(records) for made in _page(page, kept, kept.folder)]
+
+
+def _page(page: DatasetPage, kept: Kept, folder: Path) -> Iterator[Page | PictureFile]:
+    pictures = pictures_of(page, kept)
+    shown = {title: [_line(picture) for picture in found] for title, found in pictures.items()}
+    yield Page(folder / f"{page.dataset}.md", page_text(page, shown))
+    for picture in itertools.chain(*pictures.values()):
+        yield PictureFile(folder / FOLDER / f"{picture.name}.png", picture)
+
+
+def _line(picture: Picture) -> str:
+    alt = picture.alt.replace("[", "(").replace("]", ")")
+    return f"![{alt}]({FOLDER}/{urllib.parse.quote(picture.name)}.png)"
+
+
+def all_pages(records: Iterable[Record], folder: Path) -> tuple[list[Page | PictureFile], list[str]]:
+    """All that is made of a leaderboards folder, and what is wrong with files that are left out."""
+    kept = Kept(folder)
+    made = pages(records, kept)
+    reports, problems = reported(folder)
+    return [*made, *reports], kept.problems + problems
+
+
+def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
+    """Pictures that the suite drew for a page that no longer shows them; nobody else's."""
+    known = {page.path for page in made}
+    return [path for path in sorted((folder / FOLDER).glob("*.png")) if path not in known and made_of(path)]
+
+
+def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFile]:
+    """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
+    mine = {record.run.dataset.name for record in found.records if key_of(record) in found.own}
+    mine |= {one.run.dataset.name for one in found.unfinished}
+    records = [record for record in found.records if record.run.dataset.name in mine]
+    built = dataset_pages(records, found.own, found.unfinished)
+    return [made for page in built for made in _page(page, kept, runs / "leaderboard")]
 
 
 def reported(folder: Path) -> tuple[list[Page], list[str]]:
@@ -50,33 +94,35 @@ def reported(folder: Path) -> tuple[list[Page], list[str]]:
     ], problems
 
 
-def published(folder: Path) -> tuple[list[Record], list[str]]:
-    """The records of a leaderboards folder, and what is wrong with the files that are left out."""
-    return read_records(folder / "results", "**/*.json")
+def published(folder: Path, dataset: str = "") -> tuple[list[Record], list[str]]:
+    """The records of a leaderboards folder, of all datasets or one, and what is wrong with the files left out."""
+    return read_records(folder / "results" / dataset, "**/*.json")
 
 
 def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
     """Copy the results of runs into a leaderboards folder: each file, and whether it is new, as none is overwritten.
 
+    Beside them a few images and the losses are kept, for pictures.
+
     Raises UsageError, before anything is written, when a run has no result or a damaged one.
     """
-    found: list[Record] = []
+    found: list[tuple[RunFolder, Record]] = []
     for run_folder in run_folders:
         records, problems = run_folder.results()
         if problems:
             raise UsageError(f"nothing published: {problems[0]}")
         if not records:
             raise UsageError(f"run {run_folder.path.name} has no result yet")
-        found += records
+        found += [(run_folder, record) for record in records]
     return _copies(found, folder)
 
 
-def _copies(records: Iterable[Record], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
-    for record in records:
-        run = record.run
-        path = folder / "results" / run.dataset.name / run.method / f"{record.run_id}-{record.eval_id}.json"
+def _copies(found: Iterable[tuple[RunFolder, Record]], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+    for run_folder, record in found:
+        path = record_path(folder, record)
         if new := not path.exists():
             record.write(path)
+        keep(run_folder, record, folder)
         yield path, record, new
 
 

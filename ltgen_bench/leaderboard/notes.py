@@ -7,11 +7,9 @@ import statistics
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ltgen_bench.leaderboard.paired import SEEDS
 from ltgen_bench.leaderboard.statistics import Column, figures_of
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import SCOPES, remarks
-from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.rows import Row
@@ -70,13 +68,8 @@ def remark_notes(rows: Sequence[Row]) -> list[str]:
 def notes_below(rows: Sequence[Row], columns: Iterable[Column]) -> list[str]:
     """What the reader of a table of these rows and columns has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
-    of = "seeds" if isinstance(records[0].run, RunSpec) else "sets"
     notes = flag_notes({flag for c in columns for row in rows for flag in row.flags(c)})
     notes += memorised_notes(rows)
-    notes.append(
-        f"mean ± sample standard deviation (n - 1) over {of}. Bold: the best of the rows with at least {SEEDS} {of}, "
-        "and all that are not resolved from it, seed by seed."
-    )
     if any(r.provenance.get("dirty") for r in records):
         notes.append("† made with uncommitted changes to the suite.")
     deviations = {name: text for r in records for name, text in r.deviations.items()}

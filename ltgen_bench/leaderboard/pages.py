@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board
+from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
 from ltgen_bench.leaderboard.differences import differences
 from ltgen_bench.leaderboard.first_table import OWN, first_table
 from ltgen_bench.leaderboard.markdown import folded
 from ltgen_bench.leaderboard.notes import notes_below
-from ltgen_bench.leaderboard.rows import Row, is_newest, newest_versions
+from ltgen_bench.leaderboard.reading import how_to_read
+from ltgen_bench.leaderboard.rows import Key, Row, is_newest, newest_versions
 from ltgen_bench.leaderboard.sweep_tables import omega_tables, steps_tables
 from ltgen_bench.leaderboard.sweeps import Section
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -22,20 +24,18 @@ from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.reproduce import command_of_row
 
 
-def build(
-    records: Iterable[Record], own: Collection[str] = (), unfinished: Sequence[Unfinished] = ()
-) -> dict[str, str]:
+def build(records: Iterable[Record], own: Container[Key] = (), unfinished: Sequence[Unfinished] = ()) -> dict[str, str]:
     """{dataset: markdown page} of all records; the same records give the same text. Arguments: see `dataset_pages`."""
     return {page.dataset: page_text(page) for page in dataset_pages(records, own, unfinished)}
 
 
-def page_text(page: DatasetPage) -> str:
-    """In markdown."""
-    parts = [f"# {page.dataset}"]
+def page_text(page: DatasetPage, pictures: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """In markdown. pictures: lines that show them, by the title of the board that they belong to."""
+    parts = [f"# {page.dataset}", how_to_read()]
     if len(page.sections) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.")
     for section in page.sections:
-        parts += _section(section)
+        parts += _section(section, pictures.get(section.board.title, ()))
     if page.without_result:
         parts += ["## Runs without a result", "\n".join(map(_left, page.without_result))]
     if page.elsewhere:
@@ -57,8 +57,8 @@ _GIVEN_NOTE = (
 )
 
 
-def _section(section: Section) -> list[str]:
-    parts = _board(section.board, "##")
+def _section(section: Section, pictures: Sequence[str]) -> list[str]:
+    parts = _board(section.board, "##", pictures=pictures)
     if section.omega:
         parts += omega_tables(section.omega, "###")
     if section.steps:
@@ -68,7 +68,7 @@ def _section(section: Section) -> list[str]:
     return parts
 
 
-def _board(board: Board, heading: str, *, deep: bool = True) -> list[str]:
+def _board(board: Board, heading: str, *, deep: bool = True, pictures: Sequence[str] = ()) -> list[str]:
     """deep: with differences, every metric and each class."""
     parts = [f"{heading} {board.title}"] if deep else []
     parts.append(f"{caption(board.records)}\n{ranking_line(board.records[0], board.distance)}")
@@ -77,6 +77,7 @@ def _board(board: Board, heading: str, *, deep: bool = True) -> list[str]:
     if board.apart:
         parts += [f"{heading}# Other hyper-parameters and earlier versions", first_table(board, board.apart)]
     parts.append("\n".join([*notes_below(board.all_rows, [*board.distances, RECALL, ACCURACY]), *_notes(board)]))
+    parts += pictures
     if deep:
         parts += [*differences(board, f"{heading}#"), *wide_tables(board)]
     return parts + _commands(board.all_rows, newest_versions(board.records))
@@ -91,11 +92,6 @@ def _given(board: Board) -> list[str]:
 def _notes(board: Board) -> list[str]:
     """On what is peculiar to tables of runs."""
     notes = []
-    if board.baseline:
-        notes.append(
-            f"step: time of a training step beside {BASELINE}'s, medians over seeds, where both were timed on the same "
-            "device; it may have been busy."
-        )
     for row in board.all_rows:
         if missing := board.missing(row):
             notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")

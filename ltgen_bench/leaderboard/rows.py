@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ltgen_bench.leaderboard.notes import mark
 from ltgen_bench.leaderboard.statistics import Column, mean_and_spread
@@ -13,6 +15,13 @@ from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 MISSING = "–"
+
+Key = tuple[str, str]
+"""Ids of a run and of an evaluation."""
+
+
+def key_of(record: Record) -> Key:
+    return record.run_id, record.eval_id
 
 
 @dataclass(frozen=True)
@@ -31,13 +40,27 @@ class Row:
     def methods(self) -> frozenset[str]:
         return frozenset(m.name for m in self.records[0].run.methods)
 
+    def _figures(self, column: Column) -> list[Mapping[str, Any]]:
+        """Of each record, looked up once: a page asks for each of them many times."""
+        if column not in self._found:
+            self._found[column] = [column.figures(r) for r in self.records]
+        return self._found[column]
+
+    @functools.cached_property
+    def _found(self) -> dict[Column, list[Mapping[str, Any]]]:
+        return {}
+
+    @functools.cached_property
+    def _flags(self) -> dict[Column, set[str]]:
+        return {}
+
     def by_seed(self, column: Column) -> dict[int, float]:
         """The value of each seed that has the figure."""
-        return {r.run.seed: f["value"] for r in self.records if (f := column.figures(r))}
+        return {r.run.seed: f["value"] for r, f in zip(self.records, self._figures(column), strict=True) if f}
 
     def values(self, column: Column) -> list[float]:
         """Of all seeds, or sets."""
-        return [f["value"] for r in self.records if (f := column.figures(r))]
+        return [f["value"] for f in self._figures(column) if f]
 
     def mean(self, column: Column) -> float | None:
         """Over all seeds; None when one lacks the figure."""
@@ -45,7 +68,9 @@ class Row:
         return statistics.fmean(values) if len(values) == len(self.records) else None
 
     def flags(self, column: Column) -> set[str]:
-        return {flag for r in self.records for flag in column.flags(r)}
+        if column not in self._flags:
+            self._flags[column] = {flag for r in self.records for flag in column.flags(r)}
+        return self._flags[column]
 
     def cell(self, column: Column) -> str:
         """Mean ± standard deviation, and the marks."""
@@ -66,16 +91,16 @@ def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
     return record.run, record.eval
 
 
-def make_rows(records: Sequence[Record], by: Sequence[Column], own: Collection[str] = ()) -> list[Row]:
+def make_rows(records: Sequence[Record], by: Sequence[Column], own: Container[Key] = ()) -> list[Row]:
     """Records of one table as rows, the smallest first, by the first of these columns that both rows have.
 
-    own: the run ids of those that are not published.
+    own: those that are not published.
     """
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
     rows = [
-        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if r.run_id in own))
+        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if key_of(r) in own))
         for found in configs.values()
     ]
 

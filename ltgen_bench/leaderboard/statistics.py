@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.headline import DISTANCES
 from ltgen_bench.scoring.metric_table import ARROWS, metric_name, metric_table, shown
 from ltgen_bench.spec.specs import MetricSpec
 
@@ -28,7 +29,7 @@ class Column:
         """`FD64 minority ↓`: the features stand once above a table."""
         return f"{short_name(record, self.info)} {self.group} {ARROWS[self.info.better]}".rstrip()
 
-    def figures(self, record: Record) -> dict[str, Any]:
+    def figures(self, record: Record) -> Mapping[str, Any]:
         return figures_of(record, self.info, self.group)
 
     def flags(self, record: Record) -> set[str]:
@@ -50,9 +51,16 @@ def columns(metrics: Iterable[MetricSpec] = (), groups: Sequence[str] | None = N
     ]
 
 
-def figures_of(record: Record, metric: str | MetricSpec, group: str) -> dict[str, Any]:
+def shown_metrics(records: Iterable[Record]) -> list[MetricSpec]:
+    """What is shown of a table: distances, then all that have columns, then label accuracy."""
+    brought = {spec.name: spec for record in records for spec in record.eval.metrics}
+    known = {**metric_table(), **brought}
+    return [known[name] for name in dict.fromkeys([*DISTANCES, *shown(brought.values()), "accuracy"])]
+
+
+def figures_of(record: Record, metric: str | MetricSpec, group: str) -> Mapping[str, Any]:
     """What a record knows of a metric and group; empty when it has none."""
-    return dict(record.scores.get(figure_name(record, metric), {}).get(group, {}))
+    return record.scores.get(figure_name(record, metric), {}).get(group, {})
 
 
 def figure_name(record: Record, metric: str | MetricSpec) -> str:

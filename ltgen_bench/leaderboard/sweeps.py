@@ -31,18 +31,22 @@ class Sweep:
 
     @functools.cached_property
     def rows(self) -> dict[str, dict[float, Row]]:
-        """{name: {value: row}}, first those that reach the smallest distance in the minority."""
-        found: dict[str, dict[float, Row]] = defaultdict(dict)
+        """{name: {value: row}} of those with several values, each of the seeds that all of its values have.
+
+        First those that reach the smallest distance in the minority.
+        """
+        by_name: dict[str, dict[float, Row]] = defaultdict(dict)
         for value, board in self.boards.items():
             for row in board.all_rows:
-                found[row.name][value] = row
+                by_name[row.name][value] = row
+        found = {name: _of_common_seeds(rows) for name, rows in by_name.items() if len(rows) > 1}
         column = Column(self.distance, "minority")
 
-        def least(item: tuple[str, dict[float, Row]]) -> tuple[float, str]:
-            means = [mean for row in item[1].values() if (mean := row.mean(column)) is not None]
-            return min(means, default=float("inf")), item[0]
+        def least(name: str) -> tuple[float, str]:
+            means = [mean for row in found[name].values() if (mean := row.mean(column)) is not None]
+            return min(means, default=float("inf")), name
 
-        return dict(sorted(found.items(), key=least))
+        return {name: found[name] for name in sorted(found, key=least) if found[name]}
 
     def best(self, name: str) -> float | None:
         """The value with the smallest distance overall; None for who lacks it at one of the values.
@@ -54,6 +58,17 @@ class Sweep:
         if means.keys() != self.boards.keys() or None in means.values():
             return None
         return min(means, key=lambda value: (means[value], value))
+
+
+def _of_common_seeds(rows: Mapping[float, Row]) -> dict[float, Row]:
+    """The same rows with the seeds that all of them have; empty where there is none."""
+    common = set[int].intersection(*(set(row.seeds) for row in rows.values()))
+    if not common:
+        return {}
+    return {
+        value: dataclasses.replace(row, records=tuple(r for r in row.records if r.run.seed in common))
+        for value, row in rows.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ def sections(boards: Sequence[Board]) -> list[Section]:
     found = []
     for family in _alike(boards, ("sample", "omega")):
         fixed = _at_fixed_omega(family)
-        others = tuple(board for board in family if board is not fixed)
+        others = tuple(dataclasses.replace(board, unfinished=()) for board in family if board is not fixed)
         found.append(Section(fixed, others, _sweep("sample.omega", family) if others else None))
     steps = {
         id(max(family, key=_steps)): _sweep("train.steps", family)
@@ -108,10 +123,12 @@ def _alike(boards: Iterable[Board], but: tuple[str, str]) -> list[list[Board]]:
 
 
 def _at_fixed_omega(family: Sequence[Board]) -> Board:
-    """At the preset's omega that most results are of, where there is a board of it; else the one with most results."""
-    by_omega = {_omega(board): board for board in family}
+    """At the omega that most rows have; of several, that of the preset that most of them were started from."""
     presets = Counter(run_of(record)[0].preset for board in family for record in board.records)
-    for name, _ in presets.most_common():
-        if name in PRESETS and (board := by_omega.get(PRESETS[name].sample.omega)):
-            return board
-    return max(family, key=lambda board: (len(board.records), -_omega(board)))
+    usual = [PRESETS[name].sample.omega for name, _ in presets.most_common() if name in PRESETS]
+
+    def order(board: Board) -> tuple[int, bool, float]:
+        omega = _omega(board)
+        return -len(board.all_rows), omega not in usual[:1], omega
+
+    return min(family, key=order)

@@ -60,13 +60,13 @@ def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     names = sorted({name for each in settings for name in each}, key=lambda name: (name.endswith("sha256"), name))
     told: list[list[str]] = [[] for _ in settings]
     for name in names:
-        longer = [[*words, f"{name} {_short(each.get(name))}"] for words, each in zip(told, settings, strict=True)]
+        longer = [[*words, f"{name} {short_value(each.get(name))}"] for words, each in zip(told, settings, strict=True)]
         if len(set(map(tuple, longer))) > len(set(map(tuple, told))):
             told = longer
     return told
 
 
-def _short(value: object) -> str:
+def short_value(value: object) -> str:
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)[:12]

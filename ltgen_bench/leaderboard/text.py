@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
+from ltgen_bench.leaderboard.first_table import OWN, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.paired import SEEDS
-from ltgen_bench.leaderboard.rows import MISSING, Row, ordered
+from ltgen_bench.leaderboard.rows import MISSING, Key, Row, ordered
 from ltgen_bench.leaderboard.statistics import Column, columns, figure_name
 from ltgen_bench.leaderboard.tables import tables
 from ltgen_bench.runs.record import Record
@@ -21,22 +22,29 @@ PULLING = 3
 """Classes named of those that pull a distance up."""
 
 
-def table_text(records: Iterable[Record], of: Collection[str]) -> str:
-    """The tables of a page that hold any of these runs, with the distance that ranks alone: title, rows, notes."""
-    of_page = tables(ordered(records))
-    return "\n\n".join(_board(make_board(t)) for t in of_page if any(r.run_id in of for r in t.records))
+def table_text(records: Iterable[Record], of: Collection[str], own: Container[Key] = ()) -> str:
+    """The tables that hold any of these runs, with the distance that ranks alone: title, rows, notes.
+
+    own: of what is not published, which is marked.
+    """
+    found = tables(ordered(records))
+    return "\n\n".join(_board(make_board(table, own)) for table in found if any(r.run_id in of for r in table.records))
 
 
 def _board(board: Board) -> str:
     rows, columns = board.all_rows, board.distances
     leading = {column: board.leaders(column, rows) for column in columns}
-    body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in leading[c]) for c in columns)] for row in rows]
-    headers = ["method" if board.of_runs else "name", "seeds" if board.of_runs else "sets", *(c.group for c in columns)]
+    body = [
+        [named(row), seeds(board, row), *(row.cell(c) + " *" * (row in leading[c]) for c in columns)] for row in rows
+    ]
+    headers = [*(("method", "seeds") if board.of_runs else ("name", "sets")), *(c.group for c in columns)]
     align = ["left"] + ["right"] * (len(headers) - 1)
     table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     notes = flag_notes({flag for row in rows for c in columns for flag in row.flags(c)})
     if any(leading.values()):
         notes.append(f"* best of the rows with at least {SEEDS} {headers[1]}, and all that are not resolved from it")
+    if any(row.own for row in rows):
+        notes.append(f"{OWN} not published")
     name = figure_name(board.records[0], board.distance)
     heading = f"{name} {ARROWS['lower']}, {board.title}"
     return "\n".join([heading, table, *notes, *memorised_notes(rows), *remark_notes(rows)])

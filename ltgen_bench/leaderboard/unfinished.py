@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class Unfinished:
         return isinstance(other, RunSpec) and run_settings(self.run) == run_settings(other)
 
 
-def unfinished_runs(runs: Path) -> list[Unfinished]:
-    """Those of a folder of runs that have no result at all, in order of name."""
+def unfinished_runs(runs: Path, with_result: Container[str] = ()) -> list[Unfinished]:
+    """Those of a folder of runs that have no result at all, in order of name.
+
+    with_result: ids of runs that are known to have one.
+    """
     found = []
     for folder in run_folders(runs):
-        state = folder.state()
-        if state == "done":
+        if folder.path.name in with_result or (state := folder.state()) == "done":
             continue
         try:
             run = folder.spec

@@ -8,27 +8,18 @@ from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.first_table import named
 from ltgen_bench.leaderboard.markdown import folded, table
 from ltgen_bench.leaderboard.rows import MISSING, Row
-from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
-from ltgen_bench.scoring.headline import DISTANCES
-from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table, shown
+from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name, shown_metrics
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table
 from ltgen_bench.spec.specs import MetricSpec
 
 
 def wide_tables(board: Board) -> list[str]:
     """Folded parts of a page."""
-    by_group = [text for metric in _metrics(board) for text in _by_group(board, metric)]
+    by_group = [text for metric in shown_metrics(board.records) for text in _by_group(board, metric)]
     parts = [folded("All scores by group", *by_group)] if by_group else []
     if per_class := _per_class(board):
         parts.append(folded("Each class", *per_class))
     return parts
-
-
-def _metrics(board: Board) -> list[MetricSpec]:
-    """Distances, then what tables always had columns for, then label accuracy."""
-    brought = {spec.name: spec for record in board.records for spec in record.eval.metrics}
-    names = dict.fromkeys([*DISTANCES, *shown(brought.values()), "accuracy"])
-    known = {**metric_table(), **brought}
-    return [known[name] for name in names if name in known]
 
 
 def _by_group(board: Board, metric: MetricSpec) -> list[str]:
@@ -48,11 +39,11 @@ def _by_group(board: Board, metric: MetricSpec) -> list[str]:
 
 def _per_class(board: Board) -> list[str]:
     """A line per class, the largest first: its distance, a column per method."""
-    metric = next((m for m in ("class-FD64", "class-KID") if _of_classes(board, m)), None)
+    metric = class_metric(board)
     if metric is None:
         return []
     counts = board.records[0].run.dataset.class_counts
-    names = _class_names(board)
+    names = class_names(board)
     order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
     body = [
         [names.get(c, str(c)), f"{counts[c]:,}", *(_class_cell(row, metric, c) for row in board.rows)] for c in order
@@ -61,11 +52,16 @@ def _per_class(board: Board) -> list[str]:
     return [f"**{title}**, mean over seeds", table(["class", "images", *(row.name for row in board.rows)], body)]
 
 
+def class_metric(board: Board) -> str | None:
+    """What is known of each class of all records: a distance."""
+    return next((m for m in ("class-FD64", "class-KID") if _of_classes(board, m)), None)
+
+
 def _of_classes(board: Board, metric: str) -> bool:
     return all(figures_of(record, metric, "0") for record in board.records)
 
 
-def _class_names(board: Board) -> dict[int, str]:
+def class_names(board: Board) -> dict[int, str]:
     """By class id, where a record has them."""
     for record in board.records:
         pulls = {g: f for m, groups in record.scores.items() if m.startswith("class-pull") for g, f in groups.items()}

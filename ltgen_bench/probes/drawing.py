@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltgen_bench.data.image_grid import _matplotlib
+from ltgen_bench.drawing import plain_matplotlib
 from ltgen_bench.storage.atomic_files import atomic_write
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MARKERS = "os^Dvp*"
 @contextmanager
 def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of so many inches to draw on, saved when the block ends."""
-    with _matplotlib():
+    with plain_matplotlib():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltgen_bench.data.image_grid import drawable
+from ltgen_bench.drawing import drawable
 from ltgen_bench.probes.drawing import COLOURS, MARKERS, drawing, tidy
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.tables import summarised
