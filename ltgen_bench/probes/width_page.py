@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
@@ -91,59 +91,72 @@ def notes(widths: Widths) -> str:
 def draw(widths: Widths, path: Path) -> None:
     """Distances, gap and differences to the baseline against parameters: a dot for each seed, a line through means."""
     others = [method for method in widths.methods if method != widths.base]
-    with drawing(path, 3.6 * (3 if others else 2), 3.4) as figure:
+    with drawing(path, 3.6 * (3 if others else 2), 3.6) as figure:
         panels = figure.subplots(1, 3 if others else 2)
         for i, (method, cells) in enumerate(widths.methods.items()):
             for group in GROUPS:
-                _line(panels[0], cells, [cell.of(group) for cell in cells], (i, group), f"{method}, {group}")
-            _line(panels[1], cells, [cell.gap for cell in cells], (i, "majority"), method)
+                _line(panels[0], [(c.parameters, c.of(group)) for c in cells], (i, group), f"{method}, {group}")
+            _line(panels[1], [(c.parameters, c.gap) for c in cells], (i, "majority"), method)
         tidy(panels[0], "distance of the groups", "parameters", widths.name)
         tidy(panels[1], "gap: minority less majority", "parameters")
-        for method in others:
-            i, cells = [*widths.methods].index(method), widths.methods[method]
-            for group in GROUPS:
-                found = [widths.beside_base(cell, group) for cell in cells]
-                differences = [pair.differences if pair else {} for pair in found]
-                _line(panels[2], cells, differences, (i, group), f"{method}, {group}")
+        for i, method in enumerate(widths.methods):
+            for group in GROUPS if method in others else ():
+                found = [(cell.parameters, widths.beside_base(cell, group)) for cell in widths.methods[method]]
+                paired = [(x, pair.differences) for x, pair in found if pair is not None]
+                _line(panels[2], paired, (i, group), f"{method}, {group}")
         if others:
+            tidy(panels[2], f"less {widths.base} (below 0: helps)", "parameters")
             panels[2].axhline(0, color="black", linewidth=0.8)
-            tidy(panels[2], f"less {widths.base} of the same seeds (below 0: helps)", "parameters")
+        counts = sorted({cell.parameters for cell in widths.cells})
         for axes in panels:
             axes.set_xscale("log")
+            axes.set_xticks(counts, [_short(count) for count in counts])
+            axes.minorticks_off()
             axes.legend(fontsize=6.5, frameon=False)
 
 
-def _line(
-    axes: Axes, cells: Sequence[Cell], by_seed: Sequence[Mapping[int, float]], style: tuple[int, str], label: str
-) -> None:
-    """style: which method, and the group that the line's pattern stands for."""
+def _line(axes: Axes, found: Sequence[tuple[int, Mapping[int, float]]], style: tuple[int, str], label: str) -> None:
+    """found: (parameters, value by seed). style: which method, and the group that the line's pattern stands for.
+
+    Intervals may leave the panel, as those of two seeds are thirteen times as wide as the seeds are apart.
+    """
+    from matplotlib.collections import LineCollection
+
     method, group = style
-    colour, marker = COLOURS[method % len(COLOURS)], MARKERS[method % len(MARKERS)]
-    known = [(cell.parameters, list(its.values())) for cell, its in zip(cells, by_seed, strict=True) if its]
-    if not known:
-        return
-    filled = colour if group == "majority" else "white"
-    means = [statistics.fmean(values) for _, values in known]
-    axes.plot([x for x, _ in known], means, LINES[group], color=colour, linewidth=1)
+    colour, marker, line = COLOURS[method % len(COLOURS)], MARKERS[method % len(MARKERS)], LINES[group]
+    look: dict[str, Any] = {"color": colour, "markersize": 4}
+    look["markerfacecolor"] = colour if group == "majority" else "white"
+    beside = 1.04 ** (2 * method + (group == "minority"))  # so that dots and intervals do not hide each other
+    known = [(x * beside, list(by_seed.values())) for x, by_seed in found if by_seed]
+    axes.plot([], [], line + marker, label=label, **look)
+    axes.plot([x for x, _ in known], [statistics.fmean(values) for _, values in known], line, color=colour, lw=1)
+    intervals = []
     for x, values in known:
-        axes.plot([x] * len(values), values, marker, color=colour, markerfacecolor=filled, markersize=4)
+        axes.plot([x] * len(values), values, marker, **look)
         mean, half = mean_and_interval(values)
-        if half is not None:
-            axes.errorbar([x], [mean], [half], color=colour, capsize=2, linewidth=0.8)
-    axes.plot([], [], f"{LINES[group]}{marker}", color=colour, markerfacecolor=filled, markersize=4, label=label)
+        intervals += [[(x, mean - half), (x, mean + half)]] if half is not None else []
+    axes.add_collection(LineCollection(intervals, colors=colour, linewidths=0.8), autolim=False)
+
+
+def _short(count: int) -> str:
+    """12k, 1.1M."""
+    return f"{count / 1e6:.1f}M" if count >= 999_500 else f"{count / 1e3:.0f}k"
 
 
 TEXT = """\
 # Width: does the gap close, and where does a method help?
 
-`{command}` makes this page for {dataset}; every run is an ordinary one.
+Made for {dataset} by this command; every run is an ordinary one:
+
+    {command}
 
 CM (Hong et al., ICLR 2026) holds that the minority lacks capacity because the majority takes it. If so, a wider network
 closes the gap between the groups, and a method that keeps capacity for the minority helps most in a narrow network.
 
 ![Distances against parameters]({picture})
 
-Dots: seeds. Lines: means, with Student t intervals where there are two seeds or more.
+Dots: seeds. Lines: means, with Student t intervals (95 %) where there are two seeds or more; those of few seeds may
+leave the panel.
 
 {table}
 
@@ -153,5 +166,6 @@ Dots: seeds. Lines: means, with Student t intervals where there are two seeds or
 
 Every network has 4 channels in each group of its group normalisation. All were trained for the same number of steps
 with the same learning rate, chosen for the preset's own width: a wide network may not be trained to its end, a narrow
-one may want another rate. Settings: {settings}; `ltgen-bench show run` prints all of a run's.
+one may want another rate. `ltgen-bench show run` prints all settings of a run; in short:
+{settings}.
 """
