@@ -13,7 +13,7 @@ from ltgen_bench.errors import RunFailed, UsageError
 
 # Each adds its commands to the app, which shows them in this order.
 # isort: off
-from ltgen_bench.cli import run, inspect, prepare, score, publish, probe, probe_runs, probe_theory, check  # noqa: F401
+from ltgen_bench.cli import run, inspect, prepare, score, publish, probe, probe_runs, probe_theory, probe_page, check  # noqa: F401
 # isort: on
 
 
