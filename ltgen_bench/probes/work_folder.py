@@ -72,4 +72,8 @@ def working(run_folder: RunFolder, spec: ProbeSpec) -> Iterator[WorkFolder]:
         raise UsageError(f"{other}, is at this probe; wait for it") from None
     except lock.Lost as lost:
         raise UsageError(f"the probe was stopped: {lost}; give the command again") from None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.rmdir()  # as nothing was finished
+        raise
     shutil.rmtree(path, ignore_errors=True)

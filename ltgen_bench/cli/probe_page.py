@@ -1,0 +1,50 @@
+"""`probe page`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ltgen_bench.cli.options import RUNS, RunsDir
+from ltgen_bench.cli.paths import path_option
+from ltgen_bench.cli.probe import probe
+from ltgen_bench.cli.probe_theory import CLAIMS
+
+
+@probe.command(
+    epilog="""Examples:
+
+`ltgen-bench probe page 3f2a 90c1`
+
+`ltgen-bench probe page`"""
+)
+def page(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN...]", help="Runs that were probed: their ids' start, or folders."),
+    ] = None,
+    folder: Annotated[
+        Path, path_option("--page", "Folder of the page, made if it is not there.", holds="folder")
+    ] = CLAIMS,
+    runs: RunsDir = RUNS,
+) -> None:
+    """Make the page of claims from what was probed, of these runs and of those that it had before.
+
+    What probes found is copied into probes/ beside the page, which is made from there. Your own words go into
+    reading-pruning.md, reading-reserve.md and reading-dominance.md there.
+    """
+    from ltgen_bench.errors import UsageError
+    from ltgen_bench.probes import claims_page, theory_page
+    from ltgen_bench.runs.run_folder import find_run
+
+    found = [find_run(runs, name).path for name in names or ()]
+    for run in found:
+        if not list(run.glob("probe-*.json")):
+            raise UsageError(f"run {run.name} was not probed yet: ltgen-bench probe pruning {run.name}")
+    for path in claims_page.take(folder, found):
+        print(f"took {path}")
+    measured = claims_page.measured(claims_page.taken(folder))
+    for path in [*claims_page.write_page(folder), *(theory_page.write_page(folder, measured) if measured else [])]:
+        print(f"wrote {path}")

@@ -1,0 +1,176 @@
+"""What probes of several runs say together: means over seeds, and majority beside minority seed by seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
+from ltgen_bench.probes.probe_file import ProbeFile
+from ltgen_bench.probes.tables import NONE, summarised
+from ltgen_bench.spec.serialise import digest, identity, to_json
+
+GROUPS = ("majority", "medium", "minority")
+BASELINE = "ddpm"
+BySeed = dict[int, float]
+Figure = Callable[[ProbeFile, str], float | None]
+"""Of a probe's file and a group."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration: what it is called, and each group's figure at each seed."""
+
+    name: str
+    groups: Mapping[str, BySeed]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(set().union(*self.groups.values()))
+
+    @property
+    def gap(self) -> Paired | None:
+        """Minority less majority; None where no seed has both."""
+        return pair(self.groups.get("minority", {}), self.groups.get("majority", {}))
+
+    @property
+    def gaps(self) -> BySeed:
+        return self.gap.differences if self.gap else {}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Probes that may stand in one table: alike in all but method, seed and length of the training."""
+
+    probes: tuple[ProbeFile, ...]
+
+    @property
+    def title(self) -> str:
+        """`digitslt, ratio 20, 8x8, network 32-64, 3,000 steps of 64`."""
+        run = self.probes[0].run
+        data, steps = run.dataset, sorted({probe.run.train.steps for probe in self.probes})
+        ratio = "images as they come" if data.imbalance is None else f"ratio {data.imbalance:g}"
+        network = "-".join(map(str, run.net.channels))
+        return (
+            f"{data.name}, {ratio}, {data.size}x{data.size}, network {network}, "
+            f"{' and '.join(f'{n:,}' for n in steps)} steps of {run.train.batch}"
+        )
+
+    def rows(self, figure: Figure, suffix: str = "") -> list[Row]:
+        """A row for each configuration; the baseline first, then by name and number of steps."""
+        several = len({probe.run.train.steps for probe in self.probes}) > 1
+        found: dict[tuple[bool, str, int], dict[str, BySeed]] = {}
+        for probe in self.probes:
+            run = probe.run
+            groups = found.setdefault((run.label != BASELINE, run.label, run.train.steps), {})
+            for group in GROUPS:
+                if (value := figure(probe, group)) is not None:
+                    groups.setdefault(group, {})[run.seed] = value
+        return [
+            Row(f"{label}{f', {steps:,} steps' if several else ''}{suffix}", groups)
+            for (_, label, steps), groups in sorted(found.items())
+            if groups
+        ]
+
+
+def sections(probes: Iterable[ProbeFile], kind: str) -> list[Section]:
+    """Of one kind of probe, in order of the data set's name."""
+    found: dict[tuple[str, str], list[ProbeFile]] = {}
+    for probe in probes:
+        if probe.spec.kind == kind:
+            run = identity(probe.run)
+            run = {name: value for name, value in run.items() if name not in ("methods", "seed")}
+            run["train"] = {name: value for name, value in run["train"].items() if name != "steps"}
+            key = digest({"run": run, "probe": probe.spec.id})
+            found.setdefault((probe.run.dataset.name, key), []).append(probe)
+    return [Section(tuple(sorted(part, key=lambda probe: probe.run.seed))) for _, part in sorted(found.items())]
+
+
+def change_of(part: str, variant: str) -> Figure:
+    """Change of the loss in %, on a set of images."""
+
+    def figure(probe: ProbeFile, group: str) -> float | None:
+        change = summarised(probe.result["losses"].get(part, {"change": {}})["change"])
+        value, _ = change.get(variant, {}).get(group, (None, None))
+        return None if value is None else 100 * value
+
+    return figure
+
+
+def distance_of(metric: str, variant: str) -> Figure:
+    """Change of a distance in %, from the trained network's; of several random variants the mean."""
+
+    def figure(probe: ProbeFile, group: str) -> float | None:
+        scores = probe.result.get("scores", {})
+        of = [
+            found[metric][group]
+            for name, found in scores.items()
+            if name.startswith(variant) and group in found.get(metric, {})
+        ]
+        if not of or scores["trained"][metric][group] <= 0:
+            return None
+        return 100 * (statistics.fmean(of) / float(scores["trained"][metric][group]) - 1)
+
+    return figure
+
+
+def gradient(name: str) -> Figure:
+    """A figure of mean gradients; see `dominance.compare`."""
+
+    def figure(probe: ProbeFile, group: str) -> float | None:
+        found = probe.result["scopes"].get(group, {}).get(name)
+        return None if found is None else float(found)
+
+    return figure
+
+
+def pair(first: BySeed, second: BySeed, noise: float = 0.0) -> Paired | None:
+    """The first less the second at the seeds that both have; larger counts as worse."""
+    common = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
+    return Paired(common, "lower", noise) if common else None
+
+
+def mean(values: BySeed, decimals: int = 2) -> str:
+    """The mean over seeds and half the width of its Student-t interval, of two seeds or more."""
+    numbers = list(values.values())
+    if not numbers:
+        return NONE
+    text = f"{statistics.fmean(numbers):.{decimals}f}"
+    if len(numbers) < 2:
+        return text
+    half = t_quantile(len(numbers) - 1) * statistics.stdev(numbers) / math.sqrt(len(numbers))
+    return f"{text} ± {half:.{decimals}f}"
+
+
+def difference(found: Paired | None, decimals: int = 2) -> str:
+    """Mean [interval] of a difference."""
+    if found is None:
+        return NONE
+    text = f"{found.mean:+.{decimals}f}"
+    if found.interval is None:
+        return text
+    low, high = found.interval
+    return f"{text} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+
+
+def reading(found: Paired | None, more: str, less: str) -> str:
+    """What a difference says: `more` where it is above 0, `less` where it is below; at least SEEDS seeds are needed."""
+    if found is None:
+        return NONE
+    words = {"worse": more, "better": less, "not resolved": "not resolved"}[found.verdict]
+    return words if found.n >= SEEDS else f"not resolved ({found.n} of at least {SEEDS} seeds)"
+
+
+def described(probe: ProbeFile) -> str:
+    """The settings of a probe, but for how images are scored."""
+    settings = {name: value for name, value in to_json(probe.spec).items() if name != "eval"}
+    flat = {**{k: v for k, v in settings.items() if not isinstance(v, dict)}, **settings.get("loss", {})}
+    shown = {name: " ".join(f"{x:g}" for x in v) if isinstance(v, list) else v for name, v in flat.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def variants_of(section: Section) -> Sequence[str]:
+    """Of its networks, the random ones as one."""
+    return list(dict.fromkeys(v for p in section.probes for v in summarised(p.result["losses"]["training"]["change"])))

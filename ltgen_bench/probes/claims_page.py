@@ -1,0 +1,186 @@
+"""The page of claims: each with what its paper reports, what others found, and what these runs show."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ltgen_bench.leaderboard.markdown import table
+from ltgen_bench.probes import claims
+from ltgen_bench.probes.claims import Figure, Row, Section
+from ltgen_bench.probes.claims_picture import dots
+from ltgen_bench.probes.claims_text import CLAIMS, HEAD
+from ltgen_bench.probes.probe_file import ProbeFile, probes_in
+from ltgen_bench.probes.tables import DISTANCES
+from ltgen_bench.probes.theory_measured import Assessment
+from ltgen_bench.scoring.metric_table import metric_name, metric_title
+from ltgen_bench.storage.atomic_files import atomic_write
+
+PARTS = ("training", "held-out")
+
+
+def take(folder: Path, run_folders: Iterable[Path]) -> list[Path]:
+    """Copy what was probed of runs to the page's folder; those that are new there. Raises UsageError for a file that is
+    damaged."""
+    new = []
+    for run_folder in run_folders:
+        for probe in probes_in(run_folder):
+            name = f"probe-{probe.spec.kind}-{probe.spec.id}"
+            path = records(folder) / probe.run.dataset.name / f"{name}-{probe.run.run_id}.json"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(run_folder / f"{name}.json", path)
+                new.append(path)
+    return new
+
+
+def records(folder: Path) -> Path:
+    """Where the page's folder keeps what it is made from."""
+    return folder / "probes"
+
+
+def taken(folder: Path) -> list[ProbeFile]:
+    """All that was taken."""
+    return [probe for part in sorted(records(folder).glob("*")) for probe in probes_in(part)]
+
+
+def measured(probes: Iterable[ProbeFile]) -> list[tuple[str, Assessment]]:
+    """For the page of the theorems: what was measured of networks' own gradients, each with what it is of."""
+    found = [(p.title, p.result["theory"]) for p in probes if p.spec.kind == "dominance"]
+    return [(title, Assessment(**theory)) for title, theory in found if "why" not in theory]
+
+
+def write_page(folder: Path) -> list[Path]:
+    """README.md in the folder, with a picture for each table's runs; the paths. The same bytes for the same probes.
+
+    What stands in reading-pruning.md, reading-reserve.md and reading-dominance.md, if anything, is put into it.
+    """
+    probes, written, parts = taken(folder), [], [HEAD]
+    for kind, claim in CLAIMS.items():
+        found = claims.sections(probes, kind)
+        shown = []
+        for number, section in enumerate(found, 1):
+            picture = folder / f"{kind}-{section.probes[0].run.dataset.name}-{number}.png"
+            shown.append(_SHOWN[kind](section, picture))
+            written.append(picture)
+        own = folder / f"reading-{kind}.md"
+        reading = [own.read_text().strip()] if own.exists() else []
+        parts.append(claim.format(shown="\n\n".join([*reading, *shown]) or "Nothing was measured yet."))
+    page = folder / "README.md"
+    with atomic_write(page) as file:
+        file.write(("\n\n".join(part.strip() for part in parts) + "\n").encode())
+    return [page, *written]
+
+
+def _pruning(section: Section, picture: Path) -> str:
+    variants = claims.variants_of(section)
+    tables, panels = [], {}
+    for part in PARTS:
+        rows = [row for v in variants for row in section.rows(claims.change_of(part, v), f", {v}")]
+        tables.append(f"Change of the loss on {part} images, %:\n\n{_gaps(rows)}")
+        panels[f"on {part} images"] = rows
+    tables += _narrowed(section, [(part, claims.change_of(part, v), v) for part in PARTS for v in variants])
+    tables += [_gaps_of_distance(section, metric, variants) for metric in _metrics(section)]
+    dots(picture, f"pruning: {section.title}", panels, "change of the denoising loss, %")
+    return _section(section, picture, tables)
+
+
+def _reserve(section: Section, picture: Path) -> str:
+    variants = claims.variants_of(section)
+    tables, panels = [], {}
+    for part in PARTS:
+        rows = [row for v in variants for row in section.rows(claims.change_of(part, v), f", {v}")]
+        tables.append(f"Change of the loss on {part} images, %:\n\n{_gaps(rows)}")
+        panels[f"on {part} images"] = rows
+    tables += [_gaps_of_distance(section, metric, variants) for metric in _metrics(section)]
+    of = section.probes[0].result
+    size = f"The reserve has rank {of['rank']} in {of['layers']} layers."
+    strengths = section.rows(lambda probe, _: 100 * float(probe.result["strength"]))
+    size += " Its norm, in % of that of the weights it is in: "
+    size += ", ".join(f"{row.name} {claims.mean(row.groups['majority'], 1)}" for row in strengths) + "."
+    dots(picture, f"reserve: {section.title}", panels, "change of the denoising loss, %")
+    return _section(section, picture, [size, *tables])
+
+
+def _dominance(section: Section, picture: Path) -> str:
+    figures = {
+        "sign": "same_sign",
+        "sign where opposed": "opposed_same_sign",
+        "served": "serves",
+        "cosine with the majority": "to_majority",
+        "energy in the reserve": "reserve",
+    }
+    rows = {title: section.rows(claims.gradient(name)) for title, name in figures.items()}
+    tables = [f"{title}:\n\n{_gaps(of)}" for title, of in rows.items() if _varies(of)]
+    shown = ("sign", "sign where opposed", "served")
+    dots(picture, f"dominance: {section.title}", {title: rows[title] for title in shown}, "")
+    return _section(section, picture, tables)
+
+
+_SHOWN = {"pruning": _pruning, "reserve": _reserve, "dominance": _dominance}
+
+
+def _section(section: Section, picture: Path, tables: Sequence[str]) -> str:
+    probe = section.probes[0]
+    command = ["ltgen-bench", "probe", probe.spec.kind, *dict.fromkeys(p.run.run_id for p in section.probes)]
+    return "\n\n".join(
+        [
+            f"### {section.title}",
+            f"Settings: {claims.described(probe)}.",
+            f"![{probe.spec.kind}]({picture.name})",
+            *tables,
+            f"<details><summary>runs</summary>\n\n`{shlex.join(command)}`\n\n</details>",
+        ]
+    )
+
+
+def _gaps(rows: Sequence[Row]) -> str:
+    body = [
+        [
+            row.name,
+            len(row.seeds),
+            *(claims.mean(row.groups.get(group, {})) for group in claims.GROUPS),
+            claims.difference(row.gap),
+            claims.reading(row.gap, "minority more", "majority more"),
+        ]
+        for row in rows
+    ]
+    return table(["", "seeds", *claims.GROUPS, "minority − majority", "which"], body)
+
+
+def _gaps_of_distance(section: Section, metric: str, variants: Sequence[str]) -> str:
+    spec = section.probes[0].spec.eval  # type: ignore[attr-defined]
+    name, title = metric_name(metric, spec.features), metric_title(metric, spec.features)
+    rows = [row for v in variants for row in section.rows(claims.distance_of(name, v), f", {v}")]
+    return f"Change of {title}, %, {spec.sample.images:,} images:\n\n{_gaps(rows)}"
+
+
+def _metrics(section: Section) -> list[str]:
+    probe = section.probes[0]
+    if "scores" not in probe.result:
+        return []
+    features = probe.spec.eval.features  # type: ignore[attr-defined]
+    return [metric for metric in DISTANCES if metric_name(metric, features) in probe.result["scores"]["trained"]]
+
+
+def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> list[str]:
+    """The gap of each method beside that of the baseline, seed by seed."""
+    body = []
+    for part, figure, variant in figures:
+        rows = section.rows(figure)
+        baseline = next((row for row in rows if row.name.split(",")[0] == claims.BASELINE), None)
+        for row in rows:
+            if baseline is not None and row is not baseline and row.name.split(",")[1:] == baseline.name.split(",")[1:]:
+                found = claims.pair(row.gaps, baseline.gaps)
+                how = claims.reading(found, "wider", "narrower")
+                body.append([f"{row.name}, {variant}, {part}", found.n if found else 0, claims.difference(found), how])
+    if not body:
+        return []
+    headers = ["", "seeds", f"gap less {claims.BASELINE}'s", "which"]
+    return [f"Minority − majority beside that of `{claims.BASELINE}`, seed by seed:\n\n{table(headers, body)}"]
+
+
+def _varies(rows: Sequence[Row]) -> bool:
+    return any(value not in (0, None) for row in rows for by_seed in row.groups.values() for value in by_seed.values())
