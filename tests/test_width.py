@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from ltgen_bench.diffusion.unet import build
+from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.training_time import rough_parameters
 from ltgen_bench.planning.widths import check_widths, parameters, plan_widths, usual_widths, widened
+from ltgen_bench.probes import width_claim
 from ltgen_bench.probes.width import Widths, mean_and_interval
 from ltgen_bench.probes.width_page import table, write_page
 from ltgen_bench.runs.job import Execution
@@ -115,6 +117,18 @@ def test_the_page_is_the_same_each_time_and_holds_every_figure(
     assert "no result of a run: failed" in text
     assert f"]({once[2].name})" in text
     assert "{" not in text
+
+
+def test_the_page_of_claims_shows_what_was_found(widths: Callable[[Figures], Widths], tmp_path: Path) -> None:
+    assert "Nothing was measured yet." in width_claim.section(tmp_path)
+    found = widths(CLOSING)
+    data, page, picture = write_page(found, tmp_path, "COMMAND")
+    text = width_claim.section(tmp_path)
+    assert all(f"- {answer}\n" in text for answer in found.answers)
+    assert all(f"]({path.name})" in text for path in (data, page, picture))
+    data.write_text("{")
+    with pytest.raises(UsageError, match=f"{data.name} is damaged"):
+        width_claim.section(tmp_path)
 
 
 def test_more_seeds_make_the_same_page_and_another_width_another(widths: Callable[[Figures], Widths]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.leaderboard.board import ranked_by
+from ltgen_bench.leaderboard.captions import title
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row, run_of
@@ -143,6 +144,7 @@ class Widths:
         groups = ("overall", *first.eval.groups)
         return {
             "dataset": first.run.dataset.name,
+            "settings": title(first),
             "distance": self.name,
             "baseline": self.base,
             "cells": [
