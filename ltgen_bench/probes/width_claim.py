@@ -28,7 +28,7 @@ distances falls with them. Widths from thousands to a million parameters are far
 
 
 def section(folder: Path) -> str:
-    """The claim, and what the pages that `probe width` left in the folder found. Raises UsageError for a damaged one."""
+    """The claim, and what `probe width` left in the folder. Raises UsageError for a damaged file."""
     shown = []
     for path in sorted(folder.glob("width-*.json")):
         try:
