@@ -25,9 +25,10 @@ def theory(
 ) -> None:
     """Check CM's theorems numerically: formulas beside draws, in theory.md and theory.png.
 
-    Needs no run and takes seconds.
+    Needs no run and takes seconds. What `probe dominance` measured and `probe page` took is in it, too.
     """
+    from ltgen_bench.probes.claims_page import measured, taken
     from ltgen_bench.probes.theory_page import write_page
 
-    for path in write_page(page):
+    for path in write_page(page, measured(taken(page))):
         print(path)

@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ltgen_bench.data.image_grid import COLOURS, drawable
+from ltgen_bench.data.image_grid import COLOURS
+from ltgen_bench.drawing import drawable
 from ltgen_bench.probes.claims import GROUPS, Row
 from ltgen_bench.probes.drawing import MARKERS, drawing, tidy
 
