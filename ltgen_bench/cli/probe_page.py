@@ -46,5 +46,5 @@ def page(
     for path in claims_page.take(folder, found):
         print(f"took {path}")
     measured = claims_page.measured(claims_page.taken(folder))
-    for path in [*claims_page.write_page(folder), *(theory_page.write_page(folder, measured) if measured else [])]:
+    for path in [*theory_page.write_page(folder, measured), *claims_page.write_page(folder)]:
         print(f"wrote {path}")

@@ -25,7 +25,7 @@ def theory(
 ) -> None:
     """Check CM's theorems numerically: formulas beside draws, in theory.md and theory.png.
 
-    Needs no run and takes seconds. What `probe page` took of networks' own gradients is shown, too.
+    Needs no run and takes seconds. What `probe dominance` measured and `probe page` took is in it, too.
     """
     from ltgen_bench.probes.claims_page import measured, taken
     from ltgen_bench.probes.theory_page import write_page

@@ -116,12 +116,14 @@ def distance_of(metric: str, variant: str) -> Figure:
     return figure
 
 
-def gradient(name: str) -> Figure:
-    """A figure of mean gradients; see `dominance.compare`."""
+def gradient(name: str, scale: float = 1) -> Figure:
+    """A figure of mean gradients; see `dominance.compare`. A cosine with itself, and a reserve that there is none of,
+    are left out."""
 
     def figure(probe: ProbeFile, group: str) -> float | None:
         found = probe.result["scopes"].get(group, {}).get(name)
-        return None if found is None else float(found)
+        itself, none = name == f"to_{group}", name == "reserve" and not probe.result["reserve"]
+        return None if found is None or itself or none else scale * float(found)
 
     return figure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,8 +29,8 @@ def take(folder: Path, run_folders: Iterable[Path]) -> list[Path]:
             name = f"probe-{probe.spec.kind}-{probe.spec.id}"
             path = records(folder) / probe.run.dataset.name / f"{name}-{probe.run.run_id}.json"
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(run_folder / f"{name}.json", path)
+                with atomic_write(path) as file:
+                    file.write((run_folder / f"{name}.json").read_bytes())
                 new.append(path)
     return new
 
@@ -57,7 +56,8 @@ def write_page(folder: Path) -> list[Path]:
 
     What stands in reading-pruning.md, reading-reserve.md and reading-dominance.md, if anything, is put into it.
     """
-    probes, written, parts = taken(folder), [], [HEAD]
+    probes, written = taken(folder), []
+    parts = [HEAD.format(pages=_other_pages(folder))]
     for kind, claim in CLAIMS.items():
         found = claims.sections(probes, kind)
         shown = []
@@ -107,20 +107,26 @@ def _reserve(section: Section, picture: Path) -> str:
 
 def _dominance(section: Section, picture: Path) -> str:
     figures = {
-        "sign": "same_sign",
-        "sign where opposed": "opposed_same_sign",
-        "served": "serves",
-        "cosine with the majority": "to_majority",
-        "energy in the reserve": "reserve",
+        "sign": claims.gradient("same_sign"),
+        "sign where opposed": claims.gradient("opposed_same_sign"),
+        "served": claims.gradient("serves"),
+        "cosine with the majority": claims.gradient("to_majority"),
+        "square that is in the reserve, %": claims.gradient("reserve", 100),
     }
-    rows = {title: section.rows(claims.gradient(name)) for title, name in figures.items()}
-    tables = [f"{title}:\n\n{_gaps(of)}" for title, of in rows.items() if _varies(of)]
+    rows = {title: section.rows(figure) for title, figure in figures.items()}
+    tables = [f"{title[0].upper()}{title[1:]}:\n\n{_gaps(of)}" for title, of in rows.items() if of]
     shown = ("sign", "sign where opposed", "served")
     dots(picture, f"dominance: {section.title}", {title: rows[title] for title in shown}, "")
     return _section(section, picture, tables)
 
 
 _SHOWN = {"pruning": _pruning, "reserve": _reserve, "dominance": _dominance}
+
+
+def _other_pages(folder: Path) -> str:
+    """Links to what else is in the folder."""
+    pages = {"theory.md": "the theorems", **{p.name: "widths" for p in sorted(folder.glob("width-*.md"))}}
+    return ", ".join(f"[{name}]({name}) ({what})" for name, what in pages.items())
 
 
 def _section(section: Section, picture: Path, tables: Sequence[str]) -> str:
@@ -181,7 +187,3 @@ def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> l
         return []
     headers = ["", "seeds", f"gap less {claims.BASELINE}'s", "which"]
     return [f"Minority − majority beside that of `{claims.BASELINE}`, seed by seed:\n\n{table(headers, body)}"]
-
-
-def _varies(rows: Sequence[Row]) -> bool:
-    return any(value not in (0, None) for row in rows for by_seed in row.groups.values() for value in by_seed.values())

@@ -6,8 +6,7 @@ HEAD = """\
 # Where capacity goes: the papers' claims, checked
 
 `ltgen-bench probe pruning|reserve|dominance RUN...` measures, `ltgen-bench probe page RUN...` adds what was measured
-to `probes/` here and makes this page. The theorems are in [theory.md](theory.md) (`ltgen-bench probe theory`), if it
-was made.
+to `probes/` here and makes this page. Beside it: {pages}.
 
 Means over seeds, ± half the width of their 95 % Student-t interval; differences are taken seed by seed, in brackets
 their interval. "Not resolved": fewer than 3 seeds, or the interval holds 0. Every class of a group weighs the same.
