@@ -29,8 +29,8 @@ class Assessment:
     A number is nearer to one mean than to another in any unit. In units of its own noise all parameters have the same,
     which the theory then need not assume: snr_*, cos_scaled and scaled are mu_*, cos and formula so. scalar and sign
     are `scalar_share` and `sign_share` in these units, at the precision to which the means are known (`reference`
-    gradients of each group). nearest, agreement: their counterparts, with standard errors over the batches (the error of
-    the means, which all batches are compared with, is not in them). opposed: share of parameters where the groups'
+    gradients of each group). nearest, agreement: their counterparts, with standard errors over the batches (that of
+    the means, which all batches are compared with, is not in it). opposed: share of parameters where the groups'
     means have opposite signs; agreement_opposed: how many of these follow the majority.
 
     kurtosis_*: excess, median over the parameters (0 for normal noise). means_kurtosis: excess over the parameters, of
