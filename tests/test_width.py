@@ -59,12 +59,16 @@ def widths(make_record: Callable[..., Record]) -> Callable[[Figures], Widths]:
 def test_a_gap_that_closes_and_help_where_capacity_is_scarce_are_told(widths: Callable[[Figures], Widths]) -> None:
     found = widths(CLOSING)
     assert found.base == "ddpm"
-    gap = found.gap_over_width("ddpm")
+    gap = found.over_width("ddpm", lambda cell: cell.gap)
     assert gap is not None
     assert gap.pairs == {0: (10, 40), 1: (11, 41), 2: (11, 42)}
     assert found.answers == [
         "ddpm: the gap closes with width (narrowest less widest +30.33 [+28.90, +31.77])",
+        "ddpm: the minority's distance over the majority's falls with width "
+        "(narrowest less widest +0.47 [+0.42, +0.52])",
         "cm: the gap closes with width (narrowest less widest +10.67 [+6.87, +14.46])",
+        "cm: not resolved whether the minority's distance over the majority's falls with width (narrowest less widest "
+        "+0.08 [-0.01, +0.17]; the interval holds 0)",
         "cm: it helps the minority more in the narrowest network (narrowest less widest +19.67 [+16.80, +22.54])",
     ]
 
@@ -76,7 +80,13 @@ def test_what_is_not_resolved_is_called_so(widths: Callable[[Figures], Widths]) 
     assert "the interval holds 0" in widths(same).answers[0]
     apart = widths({("ddpm", 8): ((50, 90),), ("cm", 8): ((50, 80),), ("cm", 16): ((50, 70),)})
     assert "cannot be told" in apart.answers[0]
-    assert "cannot be told" in apart.answers[2]  # the baseline has one width only
+    assert "cannot be told" in apart.answers[-1]  # the baseline has one width only
+
+
+def test_a_ratio_is_taken_only_where_it_means_something(widths: Callable[[Figures], Widths]) -> None:
+    found = widths({("ddpm", 8): ((10, 20), (0, 20), (-1, 20)), ("ddpm", 16): ((10, 15), (5, 10), (5, 10))})
+    assert [cell.ratio for cell in found.cells] == [{0: 2}, {0: 1.5, 1: 2, 2: 2}]
+    assert "1 of the 3 seeds" in found.answers[1]
 
 
 def test_the_table_has_a_line_for_each_network_and_method(widths: Callable[[Figures], Widths]) -> None:

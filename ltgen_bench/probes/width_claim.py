@@ -22,8 +22,9 @@ two closes in a wider network, and that CM helps most in a narrow one.
 {shown}
 
 **Where this cannot tell.** All widths are trained for the same number of steps at one learning rate, so a wide network
-may be further from its end than a narrow one. A distance falls with width in every group, and a gap between two falling
-distances falls with them. Widths from thousands to a million parameters are far below the papers' 36 million.
+may be further from its end than a narrow one. Where the distances of both groups fall with width, the gap falls with
+them; the ratio says whether the minority gains more than its share. Widths from thousands to a million parameters are
+far below the papers' 36 million.
 """
 
 
