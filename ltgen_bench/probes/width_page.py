@@ -82,9 +82,10 @@ def notes(widths: Widths) -> str:
     """What the table's figures are."""
     differences = f' "to {widths.base}": the paired difference of the same seeds, below 0 where the method helps.'
     return (
-        f"{widths.name}, lower is better; gap, ratio: the minority's less the majority's, and over it. ±: half the Student "
-        f"t interval over the seeds (95 %).{differences * (len(widths.methods) > 1)} A difference is called better or "
-        f"worse from {SEEDS} seeds on, where the interval leaves 0 out. parameters: of the network that is sampled from."
+        f"{widths.name}, lower is better; gap, ratio: the minority's less the majority's, and over it. ±: half the "
+        f"Student t interval over the seeds (95 %).{differences * (len(widths.methods) > 1)} A difference is called "
+        f"better or worse from {SEEDS} seeds on, where the interval leaves 0 out. parameters: of the network that is "
+        "sampled from."
     )
 
 
