@@ -1,4 +1,4 @@
-"""What scripts and notebooks call: plan a grid and run it, score images, load results. Reached as `ltgen_bench.plan`.
+"""What scripts and notebooks call: plan a grid and run it, score runs and images, load results: `ltgen_bench.plan`.
 
 Errors are those of the command line: UsageError, in one sentence, for whatever the caller can mend.
 """
@@ -29,12 +29,15 @@ from ltgen_bench.planning.disk import check_writable
 from ltgen_bench.planning.evaluations import Evaluation, sweep
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
+from ltgen_bench.planning.plan import rescore as rescore_run
 from ltgen_bench.runs.chains import startable
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.runs.run_folder import find_run
 from ltgen_bench.scoring.extractors import extractor
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,14 +102,35 @@ def plan(
         datasets=_names(datasets),
         seeds=_whole("seeds", seeds),
         preset=preset,
-        settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
+        settings=_settings(settings),
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
-        evaluations=_sweep(options),
+        evaluations=_sweep(options.get("omega", ())),
         snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
+
+
+def rescore(
+    run: AnyPath,
+    *,
+    omega: float | Iterable[float] = (),
+    settings: Mapping[str, object] | None = None,
+    runs: AnyPath = "runs",
+    **options: Unpack[Options],
+) -> list[Job]:
+    """The jobs that score a trained run with other sampling or features, for `run`; nothing is trained again.
+
+    run: the start of its id, or its folder. omega: strengths of guidance; settings: of sampling, {"sample.steps": 250};
+    what is not named stays as in its first score.
+    """
+    _refuse_unknown(options, Options, rescore)
+    run_folder = find_run(_path(runs), os.fspath(run))
+    if not isinstance(run_folder.spec, RunSpec):
+        raise UsageError(f"{run}: images made elsewhere are scored as they are; use score(images, dataset)")
+    data, execution = _data(options), _execution(options)
+    return rescore_run(run_folder, _settings(settings), options.get("features"), data, execution, _sweep(omega))
 
 
 def run(
@@ -201,8 +225,12 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
         raise unknown("option", name, known, f"{function.__name__}(...)")
 
 
-def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
-    omega = options.get("omega", ())
+def _settings(settings: Mapping[str, object] | None) -> list[str]:
+    """As they are typed after --set."""
+    return [f"{name}={_text(value)}" for name, value in (settings or {}).items()]
+
+
+def _sweep(omega: float | Iterable[float]) -> tuple[Evaluation, ...]:
     return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
 
 

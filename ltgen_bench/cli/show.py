@@ -66,10 +66,9 @@ def list_runs(_: str, runs: Path) -> None:
         now = _doing(run_folder, state) or main_score(records)
         order = (run.dataset.name, run.label, run.seed, size)
         rows.append((order, (run_folder.path.name, state, run.dataset.name, run.label, *what, now)))
-    rows = [row for _, row in sorted(rows)]
     if rows:
-        print(tabulate(rows, tablefmt="plain", disable_numparse=True))
-        states = [row[1] for row in rows]
+        print(tabulate([row for _, row in sorted(rows)], tablefmt="plain", disable_numparse=True))
+        states = [state for _, (_, state, *_) in rows]
         print(", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))))
     else:
         print(f"no runs in {runs}")
