@@ -26,7 +26,7 @@ def job() -> Job:
 def shown(job: Job, *, terminal: bool) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=80, highlight=False, markup=False, soft_wrap=True)
-    with Terminal(console, plan(Request(["cm"], ["digitslt"], [0, 1]), Path("runs"))) as show:
+    with Terminal(console, [job, *plan(Request(["cm"], ["digitslt"], [1]), Path("runs"))]) as show:
         show.started(job)
         show.progress(job, HALF | {"done": 0})
         show.progress(job, HALF | FIGURES)
