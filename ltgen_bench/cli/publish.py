@@ -21,6 +21,7 @@ from ltgen_bench.cli.results import write_text
 from ltgen_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from ltgen_bench.leaderboard.unfinished import Unfinished
     from ltgen_bench.runs.record import Record
 
 
@@ -45,7 +46,7 @@ def publish(
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
 ) -> None:
-    """Copy the results of runs to the leaderboards' records."""
+    """Copy the results of runs to the leaderboards' records; of a run that failed, why."""
     import sys
 
     from ltgen_bench.leaderboard import folder as boards
@@ -62,10 +63,11 @@ def publish(
         )
     for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
+        if record is None or not new or not isinstance(record.eval, EvalSpec):
+            continue
         run, code = record.run, record.provenance.get("code", {})
-        if new and isinstance(record.eval, EvalSpec):
-            for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
-                print(f"note: {doubt}", file=sys.stderr)
+        for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
+            print(f"note: {doubt}", file=sys.stderr)
 
 
 @app.command(
@@ -99,19 +101,22 @@ def leaderboard(
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.leaderboard.frame import figures
+    from ltgen_bench.leaderboard.unfinished import published_failures
 
     records, problems = boards.published(folder)
+    failed, damaged = published_failures(folder, {record.run_id for record in records})
+    problems += damaged
     if runs is not None:
         if check:
             raise UsageError("--check is of the published pages: leave out --runs")
-        _beside(records, problems, runs, csv)
+        _beside(records, failed, problems, runs, csv)
         return
     if not records:
         print(f"no results in {folder / 'results'}")
     reported, bad_lines = boards.reported(folder)
     problems += bad_lines
     outdated = False
-    for page in [*boards.pages(records, folder), *reported]:
+    for page in [*boards.pages(records, folder, failed), *reported]:
         current = page.current
         outdated |= not current
         if check:
@@ -128,7 +133,9 @@ def leaderboard(
         raise typer.Exit(1)
 
 
-def _beside(published: list[Record], problems: list[str], runs: Path, csv: Path | None) -> None:
+def _beside(
+    published: list[Record], failed: list[Unfinished], problems: list[str], runs: Path, csv: Path | None
+) -> None:
     """Write the pages of unpublished results beside published ones, and print their tables."""
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard.beside import beside
@@ -138,11 +145,11 @@ def _beside(published: list[Record], problems: list[str], runs: Path, csv: Path 
 
     if not runs.is_dir():
         raise UsageError(f"--runs {runs}: no such folder")
-    found = beside(published, runs)
+    found = beside(published, runs, failed)
     if not found.own and not found.unfinished:
         print(f"nothing in {runs} that is not published")
     if found.own:
-        print(table_text(found.records, {run_id for run_id, _ in found.own}, found.own))
+        print(table_text(found.records, {run_id for run_id, _ in found.own}, found.own, found.unfinished))
     for page in pages_beside(found, runs):
         page.write()
         print(f"wrote {page.path}")
