@@ -11,6 +11,7 @@ import typer
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import (
     RUNS,
+    Against,
     Data,
     DataDir,
     DataName,
@@ -68,6 +69,7 @@ def score(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     device: Device = "auto",
     runs: RunsDir = RUNS,
@@ -96,7 +98,7 @@ def score(
     out = console()
     asked = [*(f"--set {setting}" for setting in set_ or ()), *([f"--omega {omega}"] if omega is not None else [])]
     evaluations = sweep(omega.split(",") if omega is not None else ())
-    options = data_options(imbalance, size, data, reference, data_dir, data_name)
+    options = data_options(imbalance, size, data, reference, data_dir, data_name, against)
     execution = Execution(device, str(features_weights) if features_weights else None)
     if samples is not None:
         if dataset is None:

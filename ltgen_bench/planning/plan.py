@@ -178,7 +178,8 @@ def rescore(
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
-    own_features, own_sample = _first_scoring(run_folder, run)
+    own_features, own_against, own_sample = _first_scoring(run_folder, run)
+    data = dataclasses.replace(data, against=data.against or own_against)
     jobs = []
     for asked in evaluations:
         asked = asked.within(found.get("sample", {}), features or own_features)
@@ -195,10 +196,10 @@ def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -
     return fingerprints((m.name for m in methods), data.spec.name, sample.sampler)
 
 
-def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:
-    """Features and sampling of a run's first score; of its preset, when it has no score yet."""
+def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, str, SamplingSpec]:
+    """Features, reference and sampling of a run's first score; of its preset, when it has no score yet."""
     first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
-        return first.features, first.sample
+        return first.features, first.reference, first.sample
     preset = PRESETS.get(run.preset, PRESETS["paper"])
-    return preset.features, preset.sample
+    return preset.features, "balanced", preset.sample
