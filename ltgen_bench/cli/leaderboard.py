@@ -14,6 +14,8 @@ from ltgen_bench.cli.results import write_text
 from ltgen_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from ltgen_bench.leaderboard.kept import Kept
+    from ltgen_bench.leaderboard.unfinished import Unfinished
     from ltgen_bench.runs.record import Record
 
 RunsBeside = Annotated[
@@ -48,16 +50,20 @@ def leaderboard(
     With --runs nothing is published: the pages are in the folder of the runs.
     """
     from ltgen_bench.leaderboard import folder as boards
+    from ltgen_bench.leaderboard.kept import Kept
+    from ltgen_bench.leaderboard.unfinished import published_failures
 
     records, problems = boards.published(folder)
+    failed, damaged = published_failures(folder, {record.run_id for record in records})
+    problems += damaged
     if runs is not None:
         if check:
             raise UsageError("--check is of the published pages: leave out --runs")
-        _beside(records, problems, folder, runs, csv)
+        _beside(records, failed, Kept(folder, runs), csv, problems)
         return
     if not records:
         print(f"no results in {folder / 'results'}")
-    made, more = boards.all_pages(records, folder)
+    made, more = boards.all_pages(records, failed, folder)
     problems += more
     outdated = False
     for page in made:
@@ -79,21 +85,23 @@ def leaderboard(
     _end(records, csv, problems, failed=check and outdated)
 
 
-def _beside(published: list[Record], problems: list[str], folder: Path, runs: Path, csv: Path | None) -> None:
+def _beside(
+    published: list[Record], failed: list[Unfinished], kept: Kept, csv: Path | None, problems: list[str]
+) -> None:
     """Write the pages of unpublished results beside published ones, and print their tables."""
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.leaderboard.beside import beside
-    from ltgen_bench.leaderboard.kept import Kept
     from ltgen_bench.leaderboard.text import table_text
 
+    runs = kept.runs
+    assert runs is not None
     if not runs.is_dir():
         raise UsageError(f"--runs {runs}: no such folder")
-    found = beside(published, runs)
+    found = beside(published, runs, failed)
     if not found.own and not found.unfinished:
         print(f"nothing in {runs} that is not published")
     if found.own:
-        print(table_text(found.records, {run_id for run_id, _ in found.own}, found.own))
-    kept = Kept(folder, runs)
+        print(table_text(found.records, {run_id for run_id, _ in found.own}, found.own, found.unfinished))
     for page in boards.pages_beside(found, runs, kept):
         if not page.current:
             page.write()

@@ -52,6 +52,15 @@ def seeds(board: Board, row: Row) -> str:
     return f"{text} ({len(row.own)} {OWN})" if 0 < len(row.own) < n else text
 
 
+def missing_notes(board: Board) -> list[str]:
+    """Of each row, the seeds without a result and why; then runs that have no row."""
+    notes = []
+    for row in board.all_rows:
+        if missing := board.missing(row):
+            notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")
+    return notes + [f"No row for {one.run.label}: seed {one.run.seed} ({one.why})." for one in board.without_result]
+
+
 def _heading(column: Column, board: Board) -> str:
     return f"{'label ' if column is ACCURACY else ''}{column.title(board.records[0])}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile, made_of
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
-from ltgen_bench.leaderboard.rows import key_of
+from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -42,9 +42,13 @@ class Page:
             file.write(self.text.encode())
 
 
-def pages(records: Iterable[Record], kept: Kept) -> list[Page | PictureFile]:
-    """The pages of all records, one per dataset, and their pictures; nothing is written."""
-    return [made for page in dataset_pages(records) for made in _page(page, kept, kept.folder)]
+def pages(records: Iterable[Record], kept: Kept, unfinished: Sequence[Unfinished] = ()) -> list[Page | PictureFile]:
+    """The pages of all records, one per dataset, and their pictures; nothing is written.
+
+    unfinished: runs without a result.
+    """
+    built = dataset_pages(records, unfinished=unfinished)
+    return [made for page in built for made in _page(page, kept, kept.folder)]
 
 
 def _page(page: DatasetPage, kept: Kept, folder: Path) -> Iterator[Page | PictureFile]:
@@ -60,10 +64,12 @@ def _line(picture: Picture) -> str:
     return f"![{alt}]({FOLDER}/{urllib.parse.quote(picture.name)}.png)"
 
 
-def all_pages(records: Iterable[Record], folder: Path) -> tuple[list[Page | PictureFile], list[str]]:
+def all_pages(
+    records: Iterable[Record], unfinished: Sequence[Unfinished], folder: Path
+) -> tuple[list[Page | PictureFile], list[str]]:
     """All that is made of a leaderboards folder, and what is wrong with files that are left out."""
     kept = Kept(folder)
-    made = pages(records, kept)
+    made = pages(records, kept, unfinished)
     reports, problems = reported(folder)
     return [*made, *reports], kept.problems + problems
 
@@ -76,10 +82,9 @@ def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
 
 def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFile]:
     """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
-    mine = {record.run.dataset.name for record in found.records if key_of(record) in found.own}
-    mine |= {one.run.dataset.name for one in found.unfinished}
-    records = [record for record in found.records if record.run.dataset.name in mine]
-    built = dataset_pages(records, found.own, found.unfinished)
+    records = [record for record in found.records if record.run.dataset.name in found.datasets]
+    unfinished = [one for one in found.unfinished if one.run.dataset.name in found.datasets]
+    built = dataset_pages(records, found.own, unfinished)
     return [made for page in built for made in _page(page, kept, runs / "leaderboard")]
 
 
@@ -99,25 +104,31 @@ def published(folder: Path, dataset: str = "") -> tuple[list[Record], list[str]]
     return read_records(folder / "results" / dataset, "**/*.json")
 
 
-def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record | None, bool]]:
     """Copy the results of runs into a leaderboards folder: each file, and whether it is new, as none is overwritten.
 
-    Beside them a few images and the losses are kept, for pictures.
-
-    Raises UsageError, before anything is written, when a run has no result or a damaged one.
+    Beside them a few images and the losses are kept, for pictures. Of a run that failed why it did, in place of a
+    record. Raises UsageError, before anything is written, when a run has neither, or a damaged result.
     """
     found: list[tuple[RunFolder, Record]] = []
+    failed: list[RunFolder] = []
     for run_folder in run_folders:
         records, problems = run_folder.results()
         if problems:
             raise UsageError(f"nothing published: {problems[0]}")
-        if not records:
+        if not records and run_folder.state() != "failed":
             raise UsageError(f"run {run_folder.path.name} has no result yet")
         found += [(run_folder, record) for record in records]
-    return _copies(found, folder)
+        failed += [] if records else [run_folder]
+    return _copies(found, failed, folder)
 
 
-def _copies(found: Iterable[tuple[RunFolder, Record]], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+def _copies(
+    found: Iterable[tuple[RunFolder, Record]], failed: Iterable[RunFolder], folder: Path
+) -> Iterator[tuple[Path, Record | None, bool]]:
+    for run_folder in failed:
+        if written := publish_failed(run_folder, folder):
+            yield written[0], None, written[1]
     for run_folder, record in found:
         path = record_path(folder, record)
         if new := not path.exists():

@@ -29,9 +29,9 @@ def sides(names: Sequence[str], runs: Path, boards: Path) -> tuple[list[Side], l
     row as tables call it, "cm (cm.w_div=1.0)".
     """
     found, problems = [], []
-    here = beside(published(boards)[0], runs) if any(not Path(name).is_dir() for name in names) else None
+    here = None if all(map(_is_folder, names)) else beside(published(boards)[0], runs)
     for name in names:
-        if here is None or Path(name).is_dir():
+        if here is None or _is_folder(name):
             records, wrong = records_of(Path(name))
             problems += wrong
             if not records:
@@ -40,6 +40,10 @@ def sides(names: Sequence[str], runs: Path, boards: Path) -> tuple[list[Side], l
         else:
             found.append(Side(name, _named(name, here.records, f"{runs} or {boards}"), here.records))
     return found, list(dict.fromkeys(problems + (here.problems if here else [])))
+
+
+def _is_folder(name: str) -> bool:
+    return bool(name) and Path(name).is_dir()
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[str]]:
