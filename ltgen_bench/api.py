@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_type_hints
 
 from typing_extensions import Unpack
 
@@ -28,8 +28,10 @@ from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
+from ltgen_bench.planning.evaluations import Evaluation, sweep
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
+from ltgen_bench.runs.chains import startable
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
 from ltgen_bench.scoring.extractors import extractor
@@ -51,6 +53,7 @@ class Options(TypedDict, total=False):
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
     reference: the images of `imagefolder`; data_name: gives them a page of their own; data_dir: of prepared datasets;
+    against: the real images to score against, "balanced" (as many of each class; the default), "train" or "test";
     features: the extractor, by default the preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
@@ -59,10 +62,20 @@ class Options(TypedDict, total=False):
     data: AnyPath
     data_name: str
     reference: AnyPath
+    against: str
     data_dir: AnyPath
     features: str
     features_weights: AnyPath
     device: str
+
+
+class PlanOptions(Options, total=False):
+    """What `plan` knows besides.
+
+    omega: strengths of guidance to sample and score each run at, by default the preset's.
+    """
+
+    omega: float | Iterable[float]
 
 
 def plan(
@@ -74,7 +87,7 @@ def plan(
     settings: Mapping[str, object] | None = None,
     runs: AnyPath = "runs",
     track: str | Iterable[str] = (),
-    **options: Unpack[Options],
+    **options: Unpack[PlanOptions],
 ) -> list[Job]:
     """The runs of a grid, methods x datasets x seeds, for `run`. Loads the datasets; trains and writes nothing.
 
@@ -82,7 +95,7 @@ def plan(
     {"train.steps": 1000, "net.channels": (32, 64)}. runs: folder of the run folders. track: names of experiment
     trackers, such as "tensorboard".
     """
-    _refuse_unknown(options, plan)
+    _refuse_unknown(options, PlanOptions, plan)
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
@@ -92,6 +105,7 @@ def plan(
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
+        evaluations=_sweep(options),
     )
     return plan_request(request, _path(runs))
 
@@ -112,12 +126,11 @@ def run(
     jobs = list(jobs)
     if wrong := [job for job in jobs if not isinstance(job, Job)]:
         raise UsageError(f"run takes the jobs that plan gives, not {wrong[0]!r}")
-    startable = {"waiting", "stopped", *(["failed"] if retry_failed else [])}
-    todo = [job for job in jobs if job.state in startable]
+    todo = startable(jobs, retry_failed=retry_failed)
     for folder in {job.run_folder.runs for job in todo}:
         check_writable(folder)
     if todo:
-        with _launcher(launcher, todo) as launch, Terminal(console(quiet=quiet), len(todo)) as show:
+        with _launcher(launcher, todo) as launch, Terminal(console(quiet=quiet), todo) as show:
             launch(todo, show)
     records = [job.run_folder.record(job.eval.eval_id) for job in jobs]
     if left := [job for job, record in zip(jobs, records, strict=True) if record is None]:
@@ -136,19 +149,20 @@ def score(
     """
     from ltgen_bench import registry
 
-    _refuse_unknown(options, score)
+    _refuse_unknown(options, Options, score)
     if not isinstance(images, Images | str | os.PathLike):
         raise UsageError(
             f"images: give Images(pixels, labels) or the path of a file or folder, not {type(images).__name__}"
         )
     kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
     data = _data(options).named(data_name).open(kind).load()
+    real = RealImages.of(data, options.get("against") or "balanced")
     given = images if isinstance(images, Images) else read(_path(images), data)
     name = options.get("features") or PRESETS[kind.preset].features
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    return Scoring(given, RealImages.of(data), network, cache=folder).scores()
+    return Scoring(given, real, network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
@@ -204,11 +218,16 @@ def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> 
     raise UsageError(f"launcher {launcher!r}: give 'local', 'ray' or a function")
 
 
-def _refuse_unknown(options: Mapping[str, object], function: Callable[..., object]) -> None:
+def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callable[..., object]) -> None:
     """Raises UsageError, with the near miss, for an option that would say nothing."""
-    known = {*Options.__annotations__, *inspect.signature(function).parameters} - {"options"}
+    known = {*get_type_hints(kind), *inspect.signature(function).parameters} - {"options"}
     for name in options.keys() - known:
         raise unknown("option", name, known, f"{function.__name__}(...)")
+
+
+def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
+    omega = options.get("omega", ())
+    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
 
 
 def _whole(seeds: Iterable[int]) -> list[int]:
@@ -237,7 +256,14 @@ def _text(value: object) -> str:
 def _data(options: Mapping[str, Any]) -> DataOptions:
     paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
     name = options.get("data_name")
-    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths, data_name=name)
+    return DataOptions(
+        options.get("imbalance", "default"),
+        options.get("size"),
+        None,
+        **paths,
+        data_name=name,
+        against=options.get("against"),
+    )
 
 
 def _execution(options: Mapping[str, Any]) -> Execution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import re
 from pathlib import Path
@@ -26,7 +25,7 @@ def job() -> Job:
 def shown(job: Job, *, terminal: bool) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=80, highlight=False, markup=False, soft_wrap=True)
-    with Terminal(console, 2) as show:
+    with Terminal(console, plan(Request(["cm"], ["digitslt"], [0, 1]), Path("runs"))) as show:
         show.started(job)
         show.progress(job, HALF | {"done": 0})
         show.progress(job, HALF | FIGURES)
@@ -54,7 +53,7 @@ def test_a_long_stage_says_how_far_it_is_now_and_then(job: Job, monkeypatch: pyt
 
 def test_lines_of_a_single_run_need_not_name_it(job: Job) -> None:
     out = io.StringIO()
-    with Terminal(Console(file=out, soft_wrap=True), 1) as show:
+    with Terminal(Console(file=out, soft_wrap=True), [job]) as show:
         show.started(job)
         show.progress(job, HALF | {"done": 0})
         show.ended(job, "done", "")
@@ -64,7 +63,7 @@ def test_lines_of_a_single_run_need_not_name_it(job: Job) -> None:
 def test_the_time_left_of_a_grid_counts_what_was_done_here(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr("ltgen_bench.cli.progress.time.time", lambda: clock[0])
-    jobs = [dataclasses.replace(job, folder=str(number)) for number in range(3)]
+    jobs = plan(Request(["cm"], ["digitslt"], range(3)), Path("runs"))
     out = io.StringIO()
 
     def halfway(second: int, fraction: float) -> str:
@@ -73,7 +72,7 @@ def test_the_time_left_of_a_grid_counts_what_was_done_here(job: Job, monkeypatch
         show.progress(jobs[1], {"stage": "training", "done": 0, "total": 1000})
         return show._counts()
 
-    with Terminal(Console(file=out, soft_wrap=True), 3) as show:
+    with Terminal(Console(file=out, soft_wrap=True), jobs) as show:
         for each in jobs[:2]:
             show.started(each)
         assert "left" not in halfway(60, 0.5)  # workers took a minute to start; one resumes in the middle

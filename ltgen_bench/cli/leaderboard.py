@@ -14,8 +14,7 @@ from ltgen_bench.cli.results import write_text
 from ltgen_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from ltgen_bench.leaderboard.kept import Kept
-    from ltgen_bench.leaderboard.unfinished import Unfinished
+    from ltgen_bench.leaderboard.beside import Beside
     from ltgen_bench.runs.record import Record
 
 RunsBeside = Annotated[
@@ -50,7 +49,7 @@ def leaderboard(
     With --runs nothing is published: the pages are in the folder of the runs.
     """
     from ltgen_bench.leaderboard import folder as boards
-    from ltgen_bench.leaderboard.kept import Kept
+    from ltgen_bench.leaderboard.beside import beside
     from ltgen_bench.leaderboard.unfinished import published_failures
 
     records, problems = boards.published(folder)
@@ -59,11 +58,13 @@ def leaderboard(
     if runs is not None:
         if check:
             raise UsageError("--check is of the published pages: leave out --runs")
-        _beside(records, failed, Kept(folder, runs), csv, problems)
+        if not runs.is_dir():
+            raise UsageError(f"--runs {runs}: no such folder")
+        _beside(beside(records, runs, failed), problems, folder, runs, csv)
         return
     if not records:
         print(f"no results in {folder / 'results'}")
-    made, more = boards.all_pages(records, failed, folder)
+    made, more = boards.all_pages(records, folder, failed)
     problems += more
     outdated = False
     for page in made:
@@ -85,23 +86,17 @@ def leaderboard(
     _end(records, csv, problems, failed=check and outdated)
 
 
-def _beside(
-    published: list[Record], failed: list[Unfinished], kept: Kept, csv: Path | None, problems: list[str]
-) -> None:
+def _beside(found: Beside, problems: list[str], folder: Path, runs: Path, csv: Path | None) -> None:
     """Write the pages of unpublished results beside published ones, and print their tables."""
     from ltgen_bench.leaderboard import folder as boards
-    from ltgen_bench.leaderboard.beside import beside
+    from ltgen_bench.leaderboard.kept import Kept
     from ltgen_bench.leaderboard.text import table_text
 
-    runs = kept.runs
-    assert runs is not None
-    if not runs.is_dir():
-        raise UsageError(f"--runs {runs}: no such folder")
-    found = beside(published, runs, failed)
     if not found.own and not found.unfinished:
         print(f"nothing in {runs} that is not published")
     if found.own:
         print(table_text(found.records, {run_id for run_id, _ in found.own}, found.own, found.unfinished))
+    kept = Kept(folder, runs)
     for page in boards.pages_beside(found, runs, kept):
         if not page.current:
             page.write()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines when piped; several runs share one, three times as seldom."""
+Key = tuple[str, str]
+"""Of a job."""
 BARS = 8
 """Runs that have a bar of their own on a terminal."""
 
@@ -30,21 +32,22 @@ def console(*, quiet: bool = False) -> Console:
 
 
 class Terminal:
-    """Reports jobs to a person. Use as `with Terminal(console, total) as show`."""
+    """Reports jobs to a person. Use as `with Terminal(console, jobs) as show`."""
 
-    def __init__(self, out: Console, total: int) -> None:
-        self.out, self.total = out, total
+    def __init__(self, out: Console, jobs: Sequence[Job]) -> None:
+        self.out, self.total = out, len(jobs)
         self.counts: dict[str, int] = {}
-        self._numbers: dict[str, int] = {}  # of the jobs that have started, by folder
-        self._fractions: dict[str, float] = {}  # how far those that go on are
-        self._stages: dict[str, str] = {}
+        self._waiting = work_of(jobs)
+        self._numbers: dict[Key, int] = {}  # of the jobs that have started
+        self._fractions: dict[Key, float] = {}  # how far those that go on are
+        self._stages: dict[Key, str] = {}
         self._said = time.time()
         self._begun: float | None = None  # when a worker first said how far it is: to start one is no work
-        self._before: dict[str, float] = {}  # how far runs were when they were first heard of: they may be resumed
+        self._before: dict[Key, float] = {}  # how far jobs were when they were first heard of: they may be resumed
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
         self._bars = Progress(*columns, console=out, transient=True)
-        self._tasks: dict[str, TaskID] = {}
-        self._summary = self._bars.add_task("", total=total, figures="", visible=False)
+        self._tasks: dict[Key, TaskID] = {}
+        self._summary = self._bars.add_task("", total=self.total, figures="", visible=False)
         self._live: AbstractContextManager[Any] = self._bars if out.is_terminal else nullcontext()
 
     def __enter__(self) -> Terminal:
@@ -55,19 +58,20 @@ class Terminal:
         self._live.__exit__(*error)
 
     def started(self, job: Job) -> None:
-        self._numbers[job.folder] = len(self._numbers) + 1
-        self._fractions[job.folder] = 0.0
+        self._numbers[job.key] = len(self._numbers) + 1
+        self._waiting.pop(job.key, None)
+        self._fractions[job.key] = 0.0
         self.out.print(f"{self._which(job)}: {job.folder}")
 
     def progress(self, job: Job, progress: Mapping[str, Any]) -> None:
         stage, done, total = progress["stage"], int(progress["done"]), int(progress["total"])
         figures = "  ".join(figures_of(progress))
         start, share = WEIGHTS.get(stage, (0.0, 0.0))
-        fraction = self._fractions[job.folder] = start + share * (progress["done"] / max(1, progress["total"]))
+        fraction = self._fractions[job.key] = start + share * (progress["done"] / max(1, progress["total"]))
         if stage in WEIGHTS:
             self._begun = self._begun or time.time()
-            self._before.setdefault(job.folder, fraction)
-        changed, self._stages[job.folder] = stage != self._stages.get(job.folder), stage
+            self._before.setdefault(job.key, fraction)
+        changed, self._stages[job.key] = stage != self._stages.get(job.key), stage
         if self.out.is_terminal:
             self._show_bar(job, stage, done, total, figures)
         elif self.total > 1 and len(self._fractions) > 1:
@@ -81,8 +85,8 @@ class Terminal:
 
     def ended(self, job: Job, outcome: str, reason: str) -> None:
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        self._fractions.pop(job.folder, None)
-        if (task := self._tasks.pop(job.folder, None)) is not None:
+        self._fractions.pop(job.key, None)
+        if (task := self._tasks.pop(job.key, None)) is not None:
             self._bars.remove_task(task)
         self._show_summary()
         which = f"{self._which(job)}: " if self.total > 1 else "  "
@@ -91,15 +95,15 @@ class Terminal:
             self.out.print(f"  log: {job.run_folder.log}")
 
     def _which(self, job: Job) -> str:
-        return f"[{self._numbers[job.folder]}/{self.total}] {job.title}"
+        return f"[{self._numbers[job.key]}/{self.total}] {job.title}"
 
     def _show_bar(self, job: Job, stage: str, done: int, total: int, figures: str) -> None:
-        if job.folder not in self._tasks and len(self._tasks) < BARS:
-            self._tasks[job.folder] = self._bars.add_task("", figures="")
-        if job.folder in self._tasks:
+        if job.key not in self._tasks and len(self._tasks) < BARS:
+            self._tasks[job.key] = self._bars.add_task("", figures="")
+        if job.key in self._tasks:
             which = f"{job.title}: " if self.total > 1 else ""
             figures = f"{done}/{total} {figures}"
-            task = self._tasks[job.folder]
+            task = self._tasks[job.key]
             self._bars.update(task, description=f"{which}{stage}", completed=done, total=total, figures=figures)
         self._show_summary()
 
@@ -116,12 +120,26 @@ class Terminal:
         work = ended + sum(self._fractions.values())
         here, seconds = work - sum(self._before.values()), time.time() - (self._begun or time.time())
         if here > 0.05 and seconds > PLAIN_EVERY:  # before, chance would speak
-            words.append(f"about {duration(seconds * (self.total - work) / here)} left")
+            left = sum(self._waiting.values()) + sum(1 - fraction for fraction in self._fractions.values())
+            words.append(f"about {duration(seconds * left / here)} left")
         return ", ".join(words)
 
 
 WEIGHTS = {"training": (0.0, 0.85), "sampling": (0.85, 0.1), "scoring": (0.95, 0.05)}
 """Where in a run a stage begins and how much of it it is, roughly: enough to say how long all runs will take."""
+
+
+def work_of(jobs: Sequence[Job]) -> dict[Key, float]:
+    """How much work each job is, 1 for a whole run: by the time it begins, its chain has trained some of it."""
+    from ltgen_bench.runs.chains import chains
+
+    work = {}
+    for chain in chains(jobs):
+        trained = 0
+        for job in chain:
+            work[job.key] = 1 - WEIGHTS["training"][1] * trained / job.run.train.steps
+            trained = job.run.train.steps
+    return work
 
 
 def figures_of(progress: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ import typer
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.closing import closing, smaller
 from ltgen_bench.cli.options import (
-    OMEGA_HELP,
     RUNS,
+    Against,
     Data,
     DataDir,
     DataName,
@@ -19,6 +19,7 @@ from ltgen_bench.cli.options import (
     Features,
     FeaturesWeights,
     Imbalance,
+    Omega,
     Reference,
     RunsDir,
     Size,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 `ltgen-bench run --method ddpm --method cm --dataset cifar10lt --preset mini --seeds 0,1,2`
 
-`ltgen-bench run --method cm --dataset digitslt --set cm.w_div=1 --set train.steps=2000 --set sample.omega=0.8`
+`ltgen-bench run --method cm --dataset digitslt --set cm.w_div=1 --set train.steps=2000 --omega 0,0.5,1,1.5,2`
 
 `ltgen-bench run --method cm --dataset imagefolder --data photos.zip --imbalance 50 --size 32 --dry-run`
 
@@ -62,13 +63,15 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help=f"Change a value: train.steps=1000, cm.w_div=1. Repeatable. {OMEGA_HELP}",
+            help="Change a value: train.steps=1000, cm.w_div=1. Repeatable.",
         ),
     ] = None,
+    omega: Omega = None,
     imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
@@ -113,7 +116,9 @@ def run(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.planning.disk import check_writable, room_warning
+    from ltgen_bench.planning.evaluations import sweep
     from ltgen_bench.planning.plan import Request, plan
+    from ltgen_bench.runs.chains import chains, startable
     from ltgen_bench.runs.job import Execution
     from ltgen_bench.storage.lock import Held
 
@@ -126,7 +131,7 @@ def run(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir, data_name),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name, against),
         execution=Execution(
             device=device,
             features_weights=str(features_weights) if features_weights else None,
@@ -135,18 +140,17 @@ def run(
             track=tuple(track or ()),
         ),
         again=again,
+        evaluations=sweep(omega.split(",") if omega is not None else ()),
     )
     jobs = plan(request, runs)
-    pick_launcher(
-        launcher, address, gpus_per_run, cpus_per_run, max_parallel, device, len(jobs)
-    )  # refuses what is wrong
+    options = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
+    pick_launcher(*options, len(chains(jobs)))  # refuses what is wrong
     if again and not dry_run:
         for job in jobs:
             with suppress(Held):  # it runs elsewhere, and is left alone
                 job.run_folder.clear()
     states = [job.state for job in jobs]
-    startable = {"waiting", "stopped", "failed"} if retry_failed else {"waiting", "stopped"}
-    todo = [job for job, state in zip(jobs, states, strict=True) if state in startable]
+    todo = startable(jobs, retry_failed=retry_failed)
     for job, state in zip(jobs, states, strict=True):
         if dry_run or (job not in todo and state != "done"):
             out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed, again)}")
@@ -164,8 +168,7 @@ def run(
             out.print(f"{path} is damaged and will be made again")
     if not todo and set(states) == {"done"}:
         out.print("nothing to do: every run is done already")
-    chosen = pick_launcher(launcher, address, gpus_per_run, cpus_per_run, max_parallel, device, len(todo))
-    counts = do_jobs(out, todo, chosen)
+    counts = do_jobs(out, todo, pick_launcher(*options, len(chains(todo))))
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     problems = show_results(out, finished, runs)
     unfinished = _sum_up(out, jobs)

@@ -10,8 +10,8 @@ import typer
 
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import (
-    OMEGA_HELP,
     RUNS,
+    Against,
     Data,
     DataDir,
     DataName,
@@ -19,6 +19,7 @@ from ltgen_bench.cli.options import (
     Features,
     FeaturesWeights,
     Imbalance,
+    Omega,
     Reference,
     RunsDir,
     Samples,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 `ltgen-bench score 3f2a --features inception`
 
-`ltgen-bench score 3f2a --set sample.omega=0.8 --set sample.images=10000`
+`ltgen-bench score 3f2a --omega 0,0.5,1,1.5,2 --set sample.images=10000`
 
 `ltgen-bench score --samples mine.npz --dataset cifar10lt --name "my method"`"""
 )
@@ -61,14 +62,14 @@ def score(
     features_weights: FeaturesWeights = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help=f"Change how it is sampled: sample.omega=0.8. Repeatable. {OMEGA_HELP}"
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change how it is sampled: sample.steps=250. Repeatable."),
     ] = None,
+    omega: Omega = None,
     imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     device: Device = "auto",
     runs: RunsDir = RUNS,
@@ -81,6 +82,7 @@ def score(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.launch.launcher import Resources, local
+    from ltgen_bench.planning.evaluations import sweep
     from ltgen_bench.planning.external_images import take, take_again
     from ltgen_bench.planning.plan import rescore
     from ltgen_bench.runs.job import Execution
@@ -94,30 +96,36 @@ def score(
         if samples is None and value is not None:
             raise UsageError(f"--{option} goes with --samples: a run has its own, leave it out")
     out = console()
-    options = data_options(imbalance, size, data, reference, data_dir, data_name)
+    asked = [*(f"--set {setting}" for setting in set_ or ()), *([f"--omega {omega}"] if omega is not None else [])]
+    evaluations = sweep(omega.split(",") if omega is not None else ())
+    options = data_options(imbalance, size, data, reference, data_dir, data_name, against)
     execution = Execution(device, str(features_weights) if features_weights else None)
     if samples is not None:
         if dataset is None:
             raise UsageError("--samples needs --dataset NAME, what to compare the images with")
-        return _score_given(out, take(samples, name, dataset, features, options, execution, runs), set_, runs)
+        return _score_given(out, take(samples, name, dataset, features, options, execution, runs), asked, runs)
     run_folder = find_run(runs, run_ or "")
     if isinstance(spec := run_folder.spec, ExternalSpec):
-        return _score_given(out, take_again(run_folder, spec, features, options, execution), set_, runs)
-    job = rescore(run_folder, set_ or (), features, options, execution)
-    counts = do_jobs(out, [job] if job.state != "done" else [], nullcontext(local(Resources())))
-    if (record := job.run_folder.record(job.eval.eval_id)) is None:
+        return _score_given(out, take_again(run_folder, spec, features, options, execution), asked, runs)
+    jobs = rescore(run_folder, set_ or (), features, options, execution, evaluations)
+    counts = do_jobs(out, [job for job in jobs if job.state != "done"], nullcontext(local(Resources())))
+    finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
+    show_results(out, finished, runs)
+    if len(finished) < len(jobs):
         raise typer.Exit(2 if counts.get("unusable") else 1)
-    show_results(out, [(job, record)], runs)
 
 
-def _score_given(out: Console, given: ExternalJob, settings: list[str] | None, runs: Path) -> None:
-    """Score images made elsewhere, in this process: there is nothing to resume or to share out."""
+def _score_given(out: Console, given: ExternalJob, sampling: list[str], runs: Path) -> None:
+    """Score images made elsewhere, in this process: there is nothing to resume or to share out.
+
+    sampling: the options that say how to sample, which are refused.
+    """
     from rich.progress import Progress
 
     from ltgen_bench.launch.score_stage import score_external
 
-    if settings:
-        raise UsageError(f"--set {settings[0]}: images made elsewhere are scored as they are, leave it out")
+    if sampling:
+        raise UsageError(f"{sampling[0]}: images made elsewhere are scored as they are, leave it out")
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("features", total=None)
         record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total), out.print)

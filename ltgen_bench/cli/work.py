@@ -25,9 +25,9 @@ def pick_launcher(
     cpus: float | None,
     max_parallel: int | None,
     device: str,
-    jobs: int,
+    runs: int,
 ) -> AbstractContextManager[Launcher]:
-    """What does the jobs, as the options say; see their help for the defaults.
+    """What does the jobs, as the options say; see their help for the defaults. runs: that can go on at once.
 
     RAY_ADDRESS says which Ray to use where Ray is used; a single run needs none.
     """
@@ -38,7 +38,7 @@ def pick_launcher(
         raise unknown("launcher", name, ["ray", "local"], "--launcher")
     if gpus is None:
         gpus = float(pick_device(device).type == "cuda")
-    if name == "local" or not jobs or (name is None and jobs == 1 and address is None):
+    if name == "local" or not runs or (name is None and runs == 1 and address is None):
         if name == "local" and max_parallel not in (None, 1):
             raise UsageError("--launcher local does one run after another; use --launcher ray for --max-parallel")
         return nullcontext(local(Resources(gpus, cpus)))
@@ -56,7 +56,7 @@ def do_jobs(out: Console, jobs: list[Job], launcher: AbstractContextManager[Laun
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with launcher as launch, Terminal(out, len(jobs)) as show:
+        with launcher as launch, Terminal(out, jobs) as show:
             return launch(jobs, show)
     except KeyboardInterrupt:
         out.print("stopped; run the same command to go on")

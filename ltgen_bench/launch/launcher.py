@@ -1,7 +1,8 @@
-"""Does jobs in worker processes: one after another here, or many at once through Ray (`cluster`).
+"""Does jobs in worker processes: one after another here, or many at once through Ray (`ray_cluster`).
 
-A run is a chain of stages. One worker can do them all; where training takes several GPUs, or where more than one
-worker can help to sample, they are: the training, the parts of the samples at once, and the rest.
+A job has stages. One worker can do them all; where training takes several GPUs, or where more than one worker can help
+to sample, they are: the training, the parts of the samples at once, and the rest. Jobs that need each other's work are
+a chain (`runs.chains`), done one after another.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.process import Ended, Task
+from ltgen_bench.runs.chains import chains
 from ltgen_bench.runs.job import Job, Stage
 from ltgen_bench.runs.run_folder import RunFolder
 
@@ -67,7 +69,8 @@ class Reporter(Protocol):
 
 
 class Launcher(Protocol):
-    """Does jobs and reports on them; the count of each outcome. One that fails does not stop the others.
+    """Does jobs and reports on them; the count of each outcome. One that fails stops no other, but for those of its
+    chain that need its network.
 
     On KeyboardInterrupt the running workers write a checkpoint first; then the interrupt goes on. When the disk is
     full, nothing more is started.
@@ -77,7 +80,7 @@ class Launcher(Protocol):
 
 
 def stages(job: Job, processes: int = 1, workers: int = 1) -> list[list[Job]]:
-    """What is left of the chain of a run, as jobs that can be done at once, one group after the other.
+    """What is left of the stages of a job, as jobs that can be done at once, one group after the other.
 
     processes: that share the training; workers: that can share the sampling.
     """
@@ -96,21 +99,29 @@ def local(resources: Resources) -> Launcher:
 
     def launch(jobs: Iterable[Job], show: Reporter) -> dict[str, int]:
         driver, counts = uuid.uuid4().hex, dict[str, int]()
-        for job in jobs:
-            show.started(job)
-            end = Ended(process.DONE)
-            for stage in [stage for group in stages(job, resources.processes) for stage in group]:
-                watch = _watcher(job, show)
-                if (end := supervise(stage, driver, resources.threads, watch)).code != process.DONE:
+        for chain in chains(jobs):
+            for job in chain:
+                show.started(job)
+                outcome, reason = explain(job.run_folder, _do(job, driver, resources, show))
+                show.ended(job, outcome, reason)
+                counts[outcome] = counts.get(outcome, 0) + 1
+                if outcome == "full":
+                    return counts
+                if not job.run_folder.model.exists():
                     break
-            outcome, reason = explain(job.run_folder, end)
-            show.ended(job, outcome, reason)
-            counts[outcome] = counts.get(outcome, 0) + 1
-            if outcome == "full":
-                break
         return counts
 
     return launch
+
+
+def _do(job: Job, driver: str, resources: Resources, show: Reporter) -> Ended:
+    """Do all stages of a job, as long as they end well."""
+    end = Ended(process.DONE)
+    for stage in [stage for group in stages(job, resources.processes) for stage in group]:
+        end = supervise(stage, driver, resources.threads, _watcher(job, show))
+        if end.code != process.DONE:
+            break
+    return end
 
 
 def _watcher(job: Job, show: Reporter) -> Callable[[], None]:

@@ -23,12 +23,13 @@ from ltgen_bench.errors import UsageError
 from ltgen_bench.launch import process
 from ltgen_bench.launch.launcher import Reporter, Resources, explain, stages, task
 from ltgen_bench.launch.ray_connection import connect
+from ltgen_bench.runs.chains import chains
 from ltgen_bench.runs.job import Job
 
 RETRIES = 3
 """How often a stage is done again when its worker or machine was lost."""
 AHEAD = 2
-"""Runs given to Ray for each that can go on at once: none waits long for work, and stopping stays quick."""
+"""Jobs given to Ray for each that can go on at once: none waits long for work, and stopping stays quick."""
 POLL = 0.5
 """Seconds between looks at the progress of the runs."""
 
@@ -98,11 +99,12 @@ class Cluster:
 
 
 @dataclass(eq=False)
-class _Run:
-    """A run on its way through its stages."""
+class _Work:
+    """A job on its way through its stages, and the rest of its chain."""
 
     job: Job
     groups: deque[list[Job]]
+    later: list[Job]
     left: int = 0  # stages of the present group that have not ended
     since: float = field(default_factory=time.time)
     started: bool = False
@@ -116,15 +118,15 @@ class _Driver:
         self.cluster, self.ray, self.show = cluster, cluster._ray, show
         self.name = uuid.uuid4().hex
         self.counts: dict[str, int] = {}
-        self.pending: deque[tuple[_Run, Job]] = deque()  # stages that can go on
-        self.runs: dict[Any, _Run] = {}  # by reference of a stage that Ray has
+        self.pending: deque[tuple[_Work, Job]] = deque()  # stages that can go on
+        self.works: dict[Any, _Work] = {}  # by reference of a stage that Ray has
 
     def drive(self, jobs: Iterable[Job]) -> dict[str, int]:
-        queue = deque(jobs)
+        queue = deque(chains(jobs))
         looked = 0.0
         try:
             while self.supply(queue):
-                ready, _ = self.ray.wait(list(self.runs), num_returns=1, timeout=POLL)
+                ready, _ = self.ray.wait(list(self.works), num_returns=1, timeout=POLL)
                 for reference in ready:
                     self.finish(reference)
                 if time.monotonic() - looked > POLL:
@@ -135,57 +137,63 @@ class _Driver:
             raise
         return self.counts
 
-    def supply(self, queue: deque[Job]) -> bool:
-        """Give Ray what it can take, runs that have begun first; whether it has anything."""
+    def supply(self, queue: deque[list[Job]]) -> bool:
+        """Give Ray what it can take, chains that have begun first; whether it has anything."""
         cluster = self.cluster
         limit = cluster.max_parallel or AHEAD * cluster.slots
-        while len(self.runs) < limit and (queue or self.pending) and "full" not in self.counts:
+        while len(self.works) < limit and (queue or self.pending) and "full" not in self.counts:
             if not self.pending:
-                job = queue.popleft()
-                self.advance(_Run(job, deque(stages(job, cluster.resources.processes, cluster.slots))))
-            run, stage = self.pending.popleft()
-            self.runs[cluster.submit(stage, self.name)] = run
-        return bool(self.runs)
+                self.begin(queue.popleft())
+            work, stage = self.pending.popleft()
+            self.works[cluster.submit(stage, self.name)] = work
+        return bool(self.works)
 
-    def advance(self, run: _Run) -> None:
-        """Let the next stages of a run go on, or end it."""
-        if run.end.code == process.DONE and run.groups:
-            group = run.groups.popleft()
-            run.left = len(group)
-            self.pending.extendleft((run, stage) for stage in reversed(group))
+    def begin(self, chain: list[Job]) -> None:
+        """Let the first job of a chain go on."""
+        job, resources = chain[0], self.cluster.resources
+        self.advance(_Work(job, deque(stages(job, resources.processes, self.cluster.slots)), chain[1:]))
+
+    def advance(self, work: _Work) -> None:
+        """Let the next stages of a job go on, or end it and begin the next of its chain."""
+        if work.end.code == process.DONE and work.groups:
+            group = work.groups.popleft()
+            work.left = len(group)
+            self.pending.extendleft((work, stage) for stage in reversed(group))
             return
-        if not run.started:
-            self.show.started(run.job)
-        outcome, reason = explain(run.job.run_folder, run.end)
+        if not work.started:
+            self.show.started(work.job)
+        outcome, reason = explain(work.job.run_folder, work.end)
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        self.show.ended(run.job, outcome, reason)
+        self.show.ended(work.job, outcome, reason)
+        if work.later and work.job.run_folder.model.exists():
+            self.begin(work.later)
 
     def finish(self, reference: Any) -> None:
-        run = self.runs.pop(reference)
-        run.left -= 1
+        work = self.works.pop(reference)
+        work.left -= 1
         try:
             end = process.Ended(*self.ray.get(reference))
         except self.ray.exceptions.RayTaskError as error:
             raise error.as_instanceof_cause() from None
         except self.ray.exceptions.RayError:
             end = process.Ended(-signal.SIGKILL)  # lost, more often than RETRIES allows
-        if run.end.code == process.DONE:
-            run.end = end
-        if not run.left:
-            self.advance(run)
+        if work.end.code == process.DONE:
+            work.end = end
+        if not work.left:
+            self.advance(work)
 
     def look(self) -> None:
-        for run in dict.fromkeys(self.runs.values()):
-            progress = run.job.run_folder.progress()
-            if progress.get("time", 0) >= run.since:
-                if not run.started:
-                    run.started = True
-                    self.show.started(run.job)
-                self.show.progress(run.job, progress)
+        for work in dict.fromkeys(self.works.values()):
+            progress = work.job.run_folder.progress()
+            if progress.get("time", 0) >= work.since:
+                if not work.started:
+                    work.started = True
+                    self.show.started(work.job)
+                self.show.progress(work.job, progress)
 
     def stop(self) -> None:
         """Have the workers write their checkpoints, and wait for them."""
-        references = list(self.runs)
+        references = list(self.works)
         for reference in references:
             self.ray.cancel(reference)
         if references:

@@ -9,6 +9,12 @@ from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import ExternalSpec
 
+LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
+"""What `sample.labels` says."""
+
+REFERENCES = {"balanced": "", "train": "the long-tailed training set, ", "test": "the test set, "}
+"""What `--against` says, where it is not the usual."""
+
 
 def title(record: Record) -> str:
     """What tables mostly differ in; the rest is in the caption."""
@@ -17,7 +23,7 @@ def title(record: Record) -> str:
     imbalance = f"imbalance {data.imbalance:g}" if data.imbalance is not None else "images as they come"
     return (
         f"{data.size}x{data.size}, {imbalance}, {train.steps:,} steps x {train.batch}, {score.sample.images:,} images, "
-        f"omega {score.sample.omega:g}, {score.features}"
+        f"{score.sample.guidance}, {score.features}"
     )
 
 
@@ -26,7 +32,7 @@ def caption(records: Sequence[Record]) -> str:
     presets = " or ".join(sorted({run_of(r)[0].preset for r in records}))
     train, sample = run.train, score.sample
     network = "-".join(map(str, run.net.channels))
-    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}{', clipped' * sample.clip}"
+    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, {sample.guidance}{', clipped' * sample.clip}"
     if sample.precision != "fp32":
         sampler += f", {sample.precision}"
     lines = [
@@ -34,7 +40,7 @@ def caption(records: Sequence[Record]) -> str:
         f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "
         f"EMA {train.ema:g}, {train.precision}; network {network}, "
         f"{run.net.groups} groups, dropout {run.net.dropout:g}",
-        f"- sampling: {sample.images:,} images, the same number of each class; {sampler}",
+        f"- sampling: {sample.images:,} images, {LABELS[sample.labels]}; {sampler}",
         _scoring_line(records[0]),
         f"- protocol {run.protocol}, score version {score.score_version}",
     ]
@@ -66,7 +72,7 @@ def _scoring_line(record: Record) -> str:
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
-        f"({_group_sizes(record)}); reference `{score.reference_sha256[:12]}`"
+        f"({_group_sizes(record)}); reference {REFERENCES[score.reference]}`{score.reference_sha256[:12]}`"
     )
 
 

@@ -47,8 +47,8 @@ def pages(records: Iterable[Record], kept: Kept, unfinished: Sequence[Unfinished
 
     unfinished: runs without a result.
     """
-    built = dataset_pages(records, unfinished=unfinished)
-    return [made for page in built for made in _page(page, kept, kept.folder)]
+    found = dataset_pages(records, unfinished=unfinished)
+    return [made for page in found for made in _page(page, kept, kept.folder)]
 
 
 def _page(page: DatasetPage, kept: Kept, folder: Path) -> Iterator[Page | PictureFile]:
@@ -65,9 +65,12 @@ def _line(picture: Picture) -> str:
 
 
 def all_pages(
-    records: Iterable[Record], unfinished: Sequence[Unfinished], folder: Path
+    records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()
 ) -> tuple[list[Page | PictureFile], list[str]]:
-    """All that is made of a leaderboards folder, and what is wrong with files that are left out."""
+    """All that is made of a leaderboards folder, and what is wrong with files that are left out.
+
+    unfinished: runs without a result.
+    """
     kept = Kept(folder)
     made = pages(records, kept, unfinished)
     reports, problems = reported(folder)

@@ -11,20 +11,12 @@ from ltgen_bench import registry
 from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.planning.checks import (
-    check_execution,
-    check_images,
-    check_sampling,
-    check_seeds,
-    check_size,
-    check_values,
-)
+from ltgen_bench.planning.checks import check_execution, check_guide, check_seeds, check_size, check_values
+from ltgen_bench.planning.evaluations import USUAL, Evaluation, eval_spec
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.runs.titles import told_apart
 from ltgen_bench.sampling import sampler
-from ltgen_bench.scoring.extractors import identify
-from ltgen_bench.scoring.metric_table import plugin_metrics
-from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
 from ltgen_bench.spec.serialise import override
@@ -34,14 +26,13 @@ from ltgen_bench.spec.specs import (
     MethodSpec,
     RunSpec,
     SamplingSpec,
-    ScoreSpec,
 )
-from ltgen_bench.training.stack import describe, parse_methods
+from ltgen_bench.training.stack import Stack, describe, parse_methods
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the user typed."""
+    """What the user typed. evaluations: of each run, which is trained once."""
 
     methods: Sequence[str]
     datasets: Sequence[str]
@@ -53,6 +44,7 @@ class Request:
     execution: Execution = dataclasses.field(default_factory=Execution)
     on_gpu: bool | None = None  # where the runs will train; default: as on this machine
     again: bool = False  # whatever was made before is to be made again
+    evaluations: Sequence[Evaluation] = USUAL
 
 
 def plan(request: Request, runs: Path) -> list[Job]:
@@ -63,6 +55,45 @@ def plan(request: Request, runs: Path) -> list[Job]:
     on_cpu = check_execution(request.execution).type == "cpu" if request.on_gpu is None else not request.on_gpu
     check_seeds(request.seeds)
     settings = parse_settings(request.settings)
+    stacks = _stacks(request, settings)
+    jobs = []
+    for name in dict.fromkeys(request.datasets):
+        if "," in name:
+            raise UsageError(f"--dataset {name}: give each its own, {_each('--dataset', name)}")
+        kind, data_name = registry.dataset(name, f"--dataset {name}")
+        preset_name = request.preset or kind.preset
+        preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
+        data = request.data.named(data_name)
+        data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
+        loaded = data.open(kind).load()
+        check_size(loaded.spec, preset)
+        sample, features = settings.get("sample", {}), request.features or preset.features
+        evals = [
+            eval_spec(
+                asked.within(sample, features),
+                PRESETS[preset_name].sample,
+                preset.diffusion,
+                loaded,
+                data,
+                request.execution,
+                request.seeds,
+            )
+            for asked in request.evaluations
+        ]
+        for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
+            codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
+            for seed, spec in itertools.product(dict.fromkeys(request.seeds), evals):
+                run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
+                run_folder, code = RunFolder.of(runs, run), codes[spec.sample.sampler]
+                check_guide(spec.sample, run, run_folder, again=request.again)
+                if not request.again:
+                    run_folder.check_code(code)
+                jobs.append(Job(str(run_folder.path), run, spec, data, request.execution, code=code))
+    return told_apart({job.key: job for job in jobs}.values())
+
+
+def _stacks(request: Request, settings: Mapping[str, Mapping[str, str]]) -> list[Stack]:
+    """The methods of the grid. Raises UsageError for one that is unknown, and for settings of none of them."""
     for text in request.methods:
         if "," in text:
             combined = "+".join(name.strip() for name in text.split(",") if name.strip())
@@ -77,29 +108,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
             if section in registry.methods().entries():
                 raise UsageError(f"{where}: none of the methods to run is {section}")
             raise unknown("section", section, {*SECTIONS, *used}, where)
-    jobs = []
-    for name in dict.fromkeys(request.datasets):
-        if "," in name:
-            raise UsageError(f"--dataset {name}: give each its own, {_each('--dataset', name)}")
-        kind, data_name = registry.dataset(name, f"--dataset {name}")
-        preset_name = request.preset or kind.preset
-        preset = resolve_preset(preset_name, settings, flip=kind.flip, on_cpu=on_cpu)
-        data = request.data.named(data_name)
-        data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
-        loaded = data.open(kind).load()
-        check_size(loaded.spec, preset)
-        check_images(loaded, preset.sample)
-        scored = evaluation(loaded, preset, request)
-        described = [tuple(describe(m) for m in stack.methods) for stack in stacks]
-        codes = [_code(methods, loaded, preset.sample) for methods in described]
-        planned = zip(described, codes, strict=True)
-        for (methods, code), seed in itertools.product(planned, dict.fromkeys(request.seeds)):
-            run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
-            run_folder = RunFolder.of(runs, run)
-            if not request.again:
-                run_folder.check_code(code)
-            jobs.append(Job(str(run_folder.path), run, scored, data, request.execution, code=code))
-    return list({(job.run.run_id, job.eval.eval_id): job for job in jobs}.values())
+    return stacks
 
 
 def _each(option: str, names: str) -> str:
@@ -142,36 +151,15 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
     return preset
 
 
-def evaluation(data: LongTail, preset: Preset, request: Request) -> EvalSpec:
-    """How runs of this dataset are scored. Raises UsageError when the feature extractor's weights are missing."""
-    score_spec = make_score_spec(data, request.features or preset.features, request.data, request.execution)
-    return EvalSpec(**vars(score_spec), sample=preset.sample)
-
-
-def make_score_spec(data: LongTail, features: str, options: DataOptions, execution: Execution) -> ScoreSpec:
-    """How images are scored against this dataset.
-
-    Raises UsageError when the extractor's weights are missing, or a metric from outside the package cannot be used.
-    """
-    features, sha256 = identify(features, execution.weights, options.folder)
-    return ScoreSpec(
-        features=features,
-        features_sha256=sha256,
-        reference_sha256=data.spec.reference_sha256,
-        groups=data.groups.as_dict(),
-        score_version=SCORE_VERSION,
-        metrics=plugin_metrics(),
-    )
-
-
 def rescore(
     run_folder: RunFolder,
     settings: Sequence[str],
     features: str | None,
     data: DataOptions,
     execution: Execution,
-) -> Job:
-    """The job that scores a run with other features or sampling, the rest as in its first score.
+    evaluations: Sequence[Evaluation] = USUAL,
+) -> list[Job]:
+    """The jobs that score a run with other features or sampling, the rest as in its first score.
 
     A run that is not trained to its end is trained on first. Raises UsageError.
     """
@@ -186,18 +174,21 @@ def rescore(
     found = parse_settings(settings)
     if wrong := [s for s in found if s != "sample"]:
         raise UsageError(f"--set {wrong[0]}...: a trained run can only change sample.* settings")
-    own_features, own_sample = _first_scoring(run_folder, run)
-    sample = sampler.override(own_sample, found.get("sample", {}), run.diffusion.timesteps)
-    check_sampling(sample, run.diffusion)
     data = dataclasses.replace(data, imbalance=run.dataset.imbalance, size=run.dataset.size)
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
-    check_images(loaded, sample)
-    code = _code(run.methods, loaded, sample)
-    run_folder.check_code(code)
-    score_spec = make_score_spec(loaded, features or own_features, data, execution)
-    return Job(str(run_folder.path), run, EvalSpec(**vars(score_spec), sample=sample), data, execution, code=code)
+    own_features, own_against, own_sample = _first_scoring(run_folder, run)
+    data = dataclasses.replace(data, against=data.against or own_against)
+    jobs = []
+    for asked in evaluations:
+        asked = asked.within(found.get("sample", {}), features or own_features)
+        spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
+        code = _code(run.methods, loaded, spec.sample)
+        run_folder.check_code(code)
+        check_guide(spec.sample, run, run_folder)
+        jobs.append(Job(str(run_folder.path), run, spec, data, execution, code=code))
+    return told_apart({job.key: job for job in jobs}.values())
 
 
 def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -> dict[str, str]:
@@ -205,10 +196,10 @@ def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -
     return fingerprints((m.name for m in methods), data.spec.name, sample.sampler)
 
 
-def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:
-    """Features and sampling of a run's first score; of its preset, when it has no score yet."""
+def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, str, SamplingSpec]:
+    """Features, reference and sampling of a run's first score; of its preset, when it has no score yet."""
     first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
-        return first.features, first.sample
+        return first.features, first.reference, first.sample
     preset = PRESETS.get(run.preset, PRESETS["paper"])
-    return preset.features, preset.sample
+    return preset.features, "balanced", preset.sample

@@ -24,7 +24,10 @@ from ltgen_bench.spec.specs import (
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """How to get at the images. Paths are not part of a run's identity; what they hold is, through its hashes."""
+    """How to get at the images. Paths are not part of a run's identity; what they hold is, through its hashes.
+
+    against: which real images to score against (see `specs.Reference`), by default as ever, or the balanced ones.
+    """
 
     imbalance: float | str | None = "default"
     size: int | None = None
@@ -33,6 +36,7 @@ class DataOptions:
     reference: str | None = None
     data_dir: str | None = None
     data_name: str | None = None  # part of the dataset's name, unlike the paths
+    against: str | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -87,7 +91,10 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run to train, sample and score: all that a worker needs, JSON-able."""
+    """One run to train, sample and score in one way: all that a worker needs, JSON-able.
+
+    details: what tells it apart from others of its dataset, method and seed, in words.
+    """
 
     folder: str
     run: RunSpec
@@ -96,6 +103,7 @@ class Job:
     execution: Execution
     stage: Stage = Stage()
     code: Mapping[str, str] = dataclasses.field(default_factory=dict)  # fingerprints of the code it was planned with
+    details: tuple[str, ...] = ()
 
     @property
     def run_folder(self) -> RunFolder:
@@ -119,8 +127,18 @@ class Job:
         return self.run_folder.progress_file
 
     @property
-    def title(self) -> str:
+    def key(self) -> tuple[str, str]:
+        """What no other job shares: the run's folder and the evaluation."""
+        return self.folder, self.eval.eval_id
+
+    @property
+    def name(self) -> str:
         return f"{self.run.dataset.name} {self.run.method} seed {self.run.seed}"
+
+    @property
+    def title(self) -> str:
+        """With the details."""
+        return ", ".join([self.name, *self.details])
 
     def to_json(self) -> dict[str, Any]:
         return to_json(self)

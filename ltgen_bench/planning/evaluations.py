@@ -1,0 +1,98 @@
+"""The evaluations of a run: how its images are made and scored, in one way or in several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.errors import UsageError
+from ltgen_bench.planning.checks import check_images, check_sampling
+from ltgen_bench.runs.job import DataOptions, Execution
+from ltgen_bench.sampling import sampler
+from ltgen_bench.scoring.checks import check_enough, counts_of
+from ltgen_bench.scoring.extractors import identify
+from ltgen_bench.scoring.metric_table import plugin_metrics
+from ltgen_bench.scoring.scorer import SCORE_VERSION
+from ltgen_bench.spec.serialise import coerce
+from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, Reference, SamplingSpec, ScoreSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One way to evaluate a run, as far as it is not the usual one.
+
+    sample: settings of sample.*, as typed; features: of the extractor, by default the usual ones; against: which real
+    images to score against, by default as the data options say.
+    """
+
+    sample: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    features: str | None = None
+    against: str | None = None
+
+    def within(self, settings: Mapping[str, str], features: str) -> Evaluation:
+        """With the settings of sample.* and the features that are asked of all evaluations.
+
+        Raises UsageError for a setting that is asked of all and of this one, too.
+        """
+        for name in self.sample:
+            if name in settings:
+                raise UsageError(f"--set sample.{name}={settings[name]}: --{name} says it, too; keep one of them")
+        return Evaluation({**settings, **self.sample}, self.features or features, self.against)
+
+
+USUAL = (Evaluation(),)
+
+
+def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
+    """An evaluation at each strength of guidance. Raises UsageError for what is no number, or is there twice."""
+    found: dict[float, Evaluation] = {}
+    for text in omegas:
+        try:
+            omega = coerce(text.strip(), float, "--omega")
+        except UsageError:
+            raise UsageError(f"--omega {text}: write numbers with commas, for example 0,0.5,1,1.5,2") from None
+        if omega in found:
+            raise UsageError(f"--omega: {omega:g} is there twice; keep one of them")
+        found[omega] = Evaluation({"omega": str(omega)})
+    return tuple(found.values()) or USUAL
+
+
+def eval_spec(
+    asked: Evaluation,
+    usual: SamplingSpec,
+    diffusion: DiffusionSpec,
+    loaded: LongTail,
+    data: DataOptions,
+    execution: Execution,
+    seeds: Iterable[int],
+) -> EvalSpec:
+    """An evaluation spelled out, where sampling is `usual` but for what is asked. Raises UsageError."""
+    sample = sampler.override(usual, asked.sample, diffusion.timesteps)
+    check_sampling(sample, diffusion)
+    data = dataclasses.replace(data, against=asked.against or data.against)
+    assert asked.features is not None
+    score_spec = make_score_spec(loaded, asked.features, data, execution)
+    check_images(loaded, sample, seeds)
+    return EvalSpec(**vars(score_spec), sample=sample)
+
+
+def make_score_spec(loaded: LongTail, features: str, data: DataOptions, execution: Execution) -> ScoreSpec:
+    """How images are scored against this dataset.
+
+    Raises UsageError when the extractor's weights are missing, a metric from outside the package cannot be used, or
+    there are no or too few real images of the set to score against.
+    """
+    features, sha256 = identify(features, execution.weights, data.folder)
+    real, spec = loaded.real(reference := data.against or "balanced"), loaded.spec
+    check_enough("real", counts_of(real), loaded.groups)
+    return ScoreSpec(
+        features=features,
+        features_sha256=sha256,
+        reference_sha256={"balanced": spec.reference_sha256, "train": spec.data_sha256}.get(reference) or real.sha256,
+        groups=loaded.groups.as_dict(),
+        score_version=SCORE_VERSION,
+        metrics=plugin_metrics(),
+        reference=cast(Reference, reference),
+    )
