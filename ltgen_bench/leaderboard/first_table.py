@@ -18,11 +18,11 @@ def first_table(board: Board, rows: Sequence[Row]) -> str:
     """Of these rows of a board, in markdown."""
     figures = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in rows)]
     leading = {column: board.leaders(column, rows) for column in figures}
-    costs = [_cost(board, row) for row in rows]
+    costs = [cost_text(board, row) for row in rows]
     steps = any(cost != MISSING for cost in costs)
     headers = [
         *(("method", "seeds") if board.of_runs else ("name", "sets")),
-        *(_heading(column, board) for column in figures),
+        *(heading(column, board) for column in figures),
         "memorised",
         *(["step"] if steps else []),
     ]
@@ -31,7 +31,7 @@ def first_table(board: Board, rows: Sequence[Row]) -> str:
             named(row),
             seeds(board, row),
             *(f"**{row.cell(c)}**" if row in leading[c] else row.cell(c) for c in figures),
-            _memorised(row),
+            memorised(row),
             *([cost] if steps else []),
         ]
         for row, cost in zip(rows, costs, strict=True)
@@ -61,11 +61,11 @@ def missing_notes(board: Board) -> list[str]:
     return notes + [f"No row for {one.run.label}: seed {one.run.seed} ({one.why})." for one in board.without_result]
 
 
-def _heading(column: Column, board: Board) -> str:
+def heading(column: Column, board: Board) -> str:
     return f"{'label ' if column is ACCURACY else ''}{column.title(board.records[0])}"
 
 
-def _memorised(row: Row) -> str:
+def memorised(row: Row) -> str:
     """The groups whose images are copies of training images, at any seed."""
     found = [figures_of(record, "memorised", group) for record in row.records for group in SCOPES]
     if not any(found):
@@ -74,6 +74,6 @@ def _memorised(row: Row) -> str:
     return ", ".join(copied) or "no"
 
 
-def _cost(board: Board, row: Row) -> str:
+def cost_text(board: Board, row: Row) -> str:
     cost = board.cost(row)
     return MISSING if cost is None else f"{cost:.2f}x"

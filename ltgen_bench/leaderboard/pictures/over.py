@@ -36,7 +36,7 @@ def per_class(name: str, title: str, board: Board) -> Picture | None:
     }
     if not lines:
         return None
-    shown = _shown(board, lines, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
+    shown = _shown(board, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
     axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
     shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
     return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
@@ -65,8 +65,10 @@ def over_setting(name: str, title: str, sweep: Sweep, board: Board) -> Picture |
         "title": f"{title}: over {what}",
         "below": f"{title_of(record)} but for {label} · mean, band: standard deviation over seeds · lower is better",
         **{"x": label, "y": short_name(record, sweep.distance), "falling": False, "baseline": baseline},
-        **{"log": ["x"] if sweep.setting == "train.steps" else [], "panels": panels, "names": list(names.values())},
+        **{"log": ["x"] if sweep.setting == "train.steps" else [], "panels": panels},
     }
+    of_board = style.named(board.all_rows)
+    shown["ranked"] = [*of_board, *(name for name in names.values() if name not in of_board)]
     return Picture(name, f"{title}: distance over {what}, by method", shown, draw_lines)
 
 
@@ -92,7 +94,6 @@ def loss_curves(name: str, title: str, board: Board, curves: Mapping[str, Mappin
         return None
     shown = _shown(
         board,
-        panels[0]["lines"],
         f"{title}: denoising loss by group",
         f"{board.title} · means over seeds and stretches of training, before any weights",
     )
@@ -109,7 +110,6 @@ def _mean_curve(found: Mapping[int, Curve], group: str) -> dict[str, list[float]
     return {"x": shared, "y": [statistics.fmean(seed[step] for seed in seeds) for step in shared]}
 
 
-def _shown(board: Board, lines: Mapping[str, Any], title: str, below: str) -> dict[str, Any]:
+def _shown(board: Board, title: str, below: str) -> dict[str, Any]:
     rows, names = board.all_rows, style.named(board.all_rows)
-    baseline = style.baseline_name(board, rows, names)
-    return {"title": title, "below": below, "baseline": baseline, "names": [name for name in names if name in lines]}
+    return {"title": title, "below": below, "baseline": style.baseline_name(board, rows, names), "ranked": names}

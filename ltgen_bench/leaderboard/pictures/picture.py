@@ -52,7 +52,7 @@ class Picture:
             canvas.draw()  # type: ignore[no-untyped-call]
             pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         drawn = Image.frombytes("RGBA", canvas.get_width_height(), pixels).convert("RGB")
-        image = drawn.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = drawn.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         said = PngInfo()
         said.add_text(MADE_OF, self.source)
         said.add_text(PIXELS, _digest_of_pixels(image))
