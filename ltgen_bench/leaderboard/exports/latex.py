@@ -60,8 +60,8 @@ def _differences(dataset: str, board: Board) -> str:
         for versus in board.versus
     ]
     caption = (
-        f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and the "
-        "seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
+        f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and "
+        "the seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
     )
     heads = [escaped(head) for head in ("method", *(heading(c, board) for c in columns), "helps")]
     return _table(caption, "l" + "r" * len(columns) + "l", heads, lines)
