@@ -13,7 +13,8 @@ from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.first_table import cost_text, heading, named, seeds
+from ltgen_bench.leaderboard.first_table import OWN, cost_text, heading, missing_notes, named, seeds
+from ltgen_bench.leaderboard.notes import flag_notes, memorised_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, shown_metrics
 from ltgen_bench.scoring.metric_table import SCOPES
@@ -79,14 +80,25 @@ def _section(dataset: str, title: str, board: Board) -> str:
         [
             f'<section data-page="{escape(dataset)}">',
             f"<h2>{escape(dataset)}: {escape(title)}</h2>",
+            f"<p>{escape(note)}.</p>",
             f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(dataset)}: {escape(title)}"><table>',
-            f"<caption>{escape(note)}</caption>",
             f"<thead><tr>{''.join(heads)}</tr></thead>",
             "<tbody>",
             *lines,
-            "</tbody></table></div></section>",
+            f"</tbody></table></div>{_notes(board, [*first, *more])}</section>",
         ]
     )
+
+
+def _notes(board: Board, columns: Sequence[Column]) -> str:
+    """What marks mean, and what is missing."""
+    flags = {flag for row in board.all_rows for column in columns for flag in row.flags(column)}
+    said = [*flag_notes(flags), *memorised_notes(board.all_rows), *missing_notes(board)]
+    if any(record.provenance.get("dirty") for record in board.records):
+        said.append("† made with uncommitted changes to the suite.")
+    if any(row.own for row in board.all_rows):
+        said.append(f"{OWN} not published.")
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in said)}</ul>" if said else ""
 
 
 def _head(text: str, kind: str = "") -> str:

@@ -44,7 +44,7 @@ def _scores(dataset: str, board: Board) -> str:
     flags = {flag for row in board.all_rows for c in columns for flag in row.flags(c)}
     caption = [
         f"{dataset}, {board.title}.",
-        f"{ranking_line(board.records[0], board.distance).removeprefix('- ').capitalize()}.",
+        f"R{ranking_line(board.records[0], board.distance).removeprefix('- r')}.",
         "Mean and standard deviation over seeds; bold: the best, and what is not resolved from it.",
         *flag_notes(flags),
         *(["‡ memorised training images."] if "memorised" in flags else []),
