@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
@@ -15,7 +16,7 @@ OWN = "◆"
 
 
 def first_table(board: Board, rows: Sequence[Row]) -> str:
-    """Of these rows of a board, in markdown."""
+    """Of these rows of a board, in markdown; below the main ones, configurations of which no run has a result."""
     figures = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in rows)]
     leading = {column: board.leaders(column, rows) for column in figures}
     costs = [cost_text(board, row) for row in rows]
@@ -36,6 +37,9 @@ def first_table(board: Board, rows: Sequence[Row]) -> str:
         ]
         for row, cost in zip(rows, costs, strict=True)
     ]
+    if rows == board.rows:
+        lost = Counter(one.run.label for one in board.without_result)
+        body += [[name, f"0 of {n}", *[MISSING] * (len(headers) - 2)] for name, n in lost.items()]
     return table(headers, body)
 
 
@@ -58,7 +62,7 @@ def missing_notes(board: Board) -> list[str]:
     for row in board.all_rows:
         if missing := board.missing(row):
             notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")
-    return notes + [f"No row for {one.run.label}: seed {one.run.seed} ({one.why})." for one in board.without_result]
+    return notes + [f"{one.run.label} without seed {one.run.seed} ({one.why})." for one in board.without_result]
 
 
 def heading(column: Column, board: Board) -> str:
