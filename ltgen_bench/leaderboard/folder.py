@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import itertools
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.beside import Beside
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
+from ltgen_bench.leaderboard.index import heading_of, index_text, other_pages
 from ltgen_bench.leaderboard.kept import Kept, keep, record_path
 from ltgen_bench.leaderboard.pages import page_text
 from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
@@ -42,21 +43,23 @@ class Page:
             file.write(self.text.encode())
 
 
-def pages(records: Iterable[Record], kept: Kept, unfinished: Sequence[Unfinished] = ()) -> list[Page | PictureFile]:
-    """The pages of all records, one per dataset, and their pictures; nothing is written.
-
-    unfinished: runs without a result.
-    """
-    found = dataset_pages(records, unfinished=unfinished)
-    return [made for page in found for made in _page(page, kept, kept.folder)]
-
-
-def _page(page: DatasetPage, kept: Kept, folder: Path) -> Iterator[Page | PictureFile]:
-    pictures = pictures_of(page, kept)
-    shown = {title: [_line(picture) for picture in found] for title, found in pictures.items()}
-    yield Page(folder / f"{page.dataset}.md", page_text(page, shown))
-    for picture in itertools.chain(*pictures.values()):
-        yield PictureFile(folder / FOLDER / f"{picture.name}.png", picture)
+def _with_pictures(
+    found: Sequence[DatasetPage], kept: Kept, folder: Path, others: Mapping[str, str]
+) -> list[Page | PictureFile]:
+    """Pages, their pictures, and the index. others: see `index_text`."""
+    made: list[Page | PictureFile] = []
+    first: dict[str, str] = {}
+    for page in found:
+        pictures = pictures_of(page, kept)
+        lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
+        made.append(Page(folder / f"{page.dataset}.md", page_text(page, lines)))
+        made += [
+            PictureFile(folder / FOLDER / f"{each.name}.png", each) for each in itertools.chain(*pictures.values())
+        ]
+        first |= {page.dataset: line for line in list(itertools.chain(*lines.values()))[:1]}
+    if (text := index_text(folder / "README.md", found, first, others)) is not None:
+        made.append(Page(folder / "README.md", text))
+    return made
 
 
 def _line(picture: Picture) -> str:
@@ -72,9 +75,10 @@ def all_pages(
     unfinished: runs without a result.
     """
     kept = Kept(folder)
-    made = pages(records, kept, unfinished)
     reports, problems = reported(folder)
-    return [*made, *reports], kept.problems + problems
+    others = other_pages(folder) | {page.path.name: heading_of(page.text) for page in reports}
+    made = _with_pictures(dataset_pages(records, unfinished=unfinished), kept, folder, others)
+    return [*reports, *made], kept.problems + problems
 
 
 def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
@@ -88,7 +92,7 @@ def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFi
     records = [record for record in found.records if record.run.dataset.name in found.datasets]
     unfinished = [one for one in found.unfinished if one.run.dataset.name in found.datasets]
     built = dataset_pages(records, found.own, unfinished)
-    return [made for page in built for made in _page(page, kept, runs / "leaderboard")]
+    return _with_pictures(built, kept, runs / "leaderboard", {})
 
 
 def reported(folder: Path) -> tuple[list[Page], list[str]]:

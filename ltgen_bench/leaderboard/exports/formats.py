@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any
 
-from ltgen_bench.errors import unknown
 from ltgen_bench.leaderboard.dataset_page import dataset_pages
 from ltgen_bench.leaderboard.exports.html import html_page
 from ltgen_bench.leaderboard.exports.latex import latex_tables
-from ltgen_bench.leaderboard.frame import figures
-from ltgen_bench.leaderboard.rows import Key
+from ltgen_bench.leaderboard.frame import figures, identity
+from ltgen_bench.leaderboard.rows import Key, ordered
 from ltgen_bench.leaderboard.unfinished import Unfinished
 from ltgen_bench.runs.record import Record
 
@@ -19,9 +17,7 @@ from ltgen_bench.runs.record import Record
 def export(
     name: str, records: Iterable[Record], own: Container[Key] = (), unfinished: Sequence[Unfinished] = ()
 ) -> str:
-    """The text. own, unfinished: see `dataset_pages`. Raises UsageError for a format that there is not."""
-    if name not in FORMATS:
-        raise unknown("format", name, FORMATS, "--format")
+    """The text. name: of FORMATS. own, unfinished: see `dataset_pages`."""
     return FORMATS[name](list(records), own, unfinished)
 
 
@@ -30,15 +26,12 @@ def _csv(records: Sequence[Record], own: Container[Key], unfinished: Sequence[Un
 
 
 def _json(records: Sequence[Record], own: Container[Key], unfinished: Sequence[Unfinished]) -> str:
-    """The same rows, each in a line of its own, without what it lacks."""
-    table = figures(records)
-    columns = [(name, table[name].tolist(), table[name].notna().tolist()) for name in table.columns]
-    lines = [_line({name: values[i] for name, values, known in columns if known[i]}) for i in range(len(table))]
+    """A result in each line: what identifies it, named as in the CSV, and {metric: {group: figures}} as `scores`."""
+    lines = [
+        json.dumps(identity(record) | {"scores": record.scores}, allow_nan=False, ensure_ascii=False)
+        for record in ordered(records)
+    ]
     return "[\n" + ",\n".join(lines) + "\n]\n"
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, allow_nan=False, ensure_ascii=False)
 
 
 def _latex(records: Sequence[Record], own: Container[Key], unfinished: Sequence[Unfinished]) -> str:
@@ -55,4 +48,4 @@ FORMATS: Mapping[str, Callable[[Sequence[Record], Container[Key], Sequence[Unfin
     "latex": _latex,
     "html": _html,
 }
-"""csv, json: every figure, a row per result, metric and group. latex, html: tables of configurations."""
+"""csv: every figure, a row per result, metric and group; json: the same by result. latex, html: tables of rows."""

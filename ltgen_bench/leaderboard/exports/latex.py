@@ -44,7 +44,7 @@ def _scores(dataset: str, board: Board) -> str:
     flags = {flag for row in board.all_rows for c in columns for flag in row.flags(c)}
     caption = [
         f"{dataset}, {board.title}.",
-        f"{ranking_line(board.records[0], board.distance).removeprefix('- ').capitalize()}.",
+        f"R{ranking_line(board.records[0], board.distance).removeprefix('- r')}.",
         "Mean and standard deviation over seeds; bold: the best, and what is not resolved from it.",
         *flag_notes(flags),
         *(["‡ memorised training images."] if "memorised" in flags else []),
@@ -60,8 +60,8 @@ def _differences(dataset: str, board: Board) -> str:
         for versus in board.versus
     ]
     caption = (
-        f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and the "
-        "seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
+        f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and "
+        "the seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
     )
     heads = [escaped(head) for head in ("method", *(heading(c, board) for c in columns), "helps")]
     return _table(caption, "l" + "r" * len(columns) + "l", heads, lines)
