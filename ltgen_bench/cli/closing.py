@@ -35,6 +35,9 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
     elif len(methods) == 1:
         yield f"{again} --method {'cm' if methods == {'ddpm'} else 'ddpm'} too, to compare with"
     else:
+        first, second, *_ = sorted(methods, key=lambda method: (method == "ddpm", method))
+        base = "ddpm" if "ddpm" in methods else second
+        yield f"seed by seed: ltgen-bench compare {first} {base}"
         ids = " ".join(job.run.run_id for job in jobs) if len(jobs) <= NAMED else "RUN... (ltgen-bench list runs)"
         yield f"next: ltgen-bench publish {ids}, then ltgen-bench leaderboard"
 
