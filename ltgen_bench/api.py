@@ -26,7 +26,7 @@ from ltgen_bench.launch.launcher import Launcher, Resources, local
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.planning.disk import check_writable
-from ltgen_bench.planning.evaluations import Evaluation, sweep
+from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.runs.chains import startable
@@ -68,10 +68,12 @@ class Options(TypedDict, total=False):
 class PlanOptions(Options, total=False):
     """What `plan` knows besides.
 
-    omega: strengths of guidance to sample and score each run at, by default the preset's.
+    omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win.
     """
 
     omega: float | Iterable[float]
+    protocol: str | Iterable[str]
 
 
 def plan(
@@ -101,7 +103,7 @@ def plan(
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
-        evaluations=_sweep(options),
+        evaluations=_evaluations(options),
     )
     return plan_request(request, _path(runs))
 
@@ -198,9 +200,10 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
         raise unknown("option", name, known, f"{function.__name__}(...)")
 
 
-def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
+def _evaluations(options: PlanOptions) -> tuple[Evaluation, ...]:
     omega = options.get("omega", ())
-    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
+    omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
+    return asked_for(omegas, _names(options.get("protocol", ())))
 
 
 def _whole(seeds: Iterable[int]) -> list[int]:

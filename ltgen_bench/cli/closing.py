@@ -18,16 +18,16 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
     Next comes what its results lack most: a preset that compares methods, seeds, something to compare with, readers.
     """
     from ltgen_bench.leaderboard.statistics import BOLD_FROM
-    from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.spec.presets import find
 
     presets = list(dict.fromkeys(job.run.preset for job in jobs))
     for name in presets:
-        yield f"preset {name}: {PRESETS[name].summary}"
+        yield f"preset {name}: {find(name).summary}"
     methods = {job.run.method for job in jobs}
     seeds = ",".join(map(str, range(max(BOLD_FROM, len({job.run.seed for job in jobs})))))
     again = "next: the same command with"
     if "smoke" in presets:
-        own = any(job.run.train.steps != PRESETS[job.run.preset].train.steps for job in jobs)
+        own = any(job.run.train.steps != find(job.run.preset).train.steps for job in jobs)
         without = " and without --set train.steps" if own else ""
         yield f"{again} --preset mini --seeds {seeds}{without}, for a comparison"
     elif len({job.run.seed for job in jobs}) < BOLD_FROM:
@@ -41,8 +41,8 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
 
 def smaller(preset: str) -> str:
     """What to do about a preset that takes too long here."""
-    from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.spec.presets import PRESETS, find
 
-    steps = PRESETS[preset].train.steps
+    steps = find(preset).train.steps
     names = [name for name, other in PRESETS.items() if other.train.steps < steps]
     return f"--preset {' or '.join(reversed(names))}" if names else "--set train.steps=N"

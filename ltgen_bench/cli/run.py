@@ -19,10 +19,12 @@ from ltgen_bench.cli.options import (
     FeaturesWeights,
     Imbalance,
     Omega,
+    ProtocolNames,
     Reference,
     RunsDir,
     Size,
     data_options,
+    listed,
 )
 from ltgen_bench.cli.results import show_results
 from ltgen_bench.cli.work import do_jobs, pick_launcher
@@ -66,6 +68,7 @@ def run(
         ),
     ] = None,
     omega: Omega = None,
+    protocol: ProtocolNames = None,
     imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
@@ -114,7 +117,7 @@ def run(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.planning.disk import check_writable, room_warning
-    from ltgen_bench.planning.evaluations import sweep
+    from ltgen_bench.planning.evaluations import asked_for, departures
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.chains import chains, startable
     from ltgen_bench.runs.job import Execution
@@ -138,9 +141,11 @@ def run(
             track=tuple(track or ()),
         ),
         again=again,
-        evaluations=sweep(omega.split(",") if omega is not None else ()),
+        evaluations=asked_for(listed(omega), listed(protocol)),
     )
     jobs = plan(request, runs)
+    for note in departures(jobs, listed(protocol)):
+        out.print(note)
     options = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
     pick_launcher(*options, len(chains(jobs)))  # refuses what is wrong
     if again and not dry_run:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.checks import check_images, check_sampling
-from ltgen_bench.runs.job import DataOptions, Execution
+from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.sampling import sampler
 from ltgen_bench.scoring.extractors import identify
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
+from ltgen_bench.spec.protocols import Protocol, parse
 from ltgen_bench.spec.serialise import coerce
 from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, SamplingSpec, ScoreSpec
 
@@ -21,24 +22,44 @@ from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, SamplingSpec, ScoreS
 class Evaluation:
     """One way to evaluate a run, as far as it is not the usual one.
 
-    sample: settings of sample.*, as typed; features: of the extractor, by default the usual ones.
+    sample: settings of sample.*, as typed; features: name of the extractor, by default the usual one; protocol: that
+    says what neither does.
     """
 
     sample: Mapping[str, str] = dataclasses.field(default_factory=dict)
     features: str | None = None
+    protocol: Protocol | None = None
 
-    def within(self, settings: Mapping[str, str], features: str) -> Evaluation:
-        """With the settings of sample.* and the features that are asked of all evaluations.
+    def within(self, settings: Mapping[str, str], features: str | None, usual: str) -> Evaluation:
+        """Complete: with the settings of sample.* and the features that are asked of all evaluations, then those of
+        its protocol. usual: features where nobody says any.
 
-        Raises UsageError for a setting that is asked of all and of this one, too.
+        Raises UsageError for a setting that is asked of all and of this one, too, and for one that the protocol leaves
+        open and nobody gives.
         """
         for name in self.sample:
             if name in settings:
                 raise UsageError(f"--set sample.{name}={settings[name]}: --{name} says it, too; keep one of them")
-        return Evaluation({**settings, **self.sample}, self.features or features)
+        asked, features = {**settings, **self.sample}, features or self.features
+        if self.protocol is None:
+            return Evaluation(asked, features or usual)
+        if self.protocol.omega == "open" and "omega" not in asked:
+            raise UsageError(
+                f"--protocol {self.protocol.name}: its source does not state omega, and none is guessed; give --omega W"
+            )
+        return Evaluation({**self.protocol.settings, **asked}, features or self.protocol.features, self.protocol)
 
 
 USUAL = (Evaluation(),)
+
+
+def asked_for(omegas: Iterable[str], protocols: Iterable[str]) -> tuple[Evaluation, ...]:
+    """An evaluation by each protocol at each strength of guidance.
+
+    Raises UsageError for what is unknown, or there twice.
+    """
+    at = sweep(omegas)
+    return tuple(Evaluation(each.sample, None, protocol) for protocol in parse(protocols) for each in at) or at
 
 
 def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
@@ -53,6 +74,15 @@ def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
             raise UsageError(f"--omega: {omega:g} is there twice; keep one of them")
         found[omega] = Evaluation({"omega": str(omega)})
     return tuple(found.values()) or USUAL
+
+
+def departures(jobs: Iterable[Job], protocols: Iterable[str]) -> Iterator[str]:
+    """A line for each protocol that other settings have made into another evaluation than the paper's."""
+    evals = {job.eval.eval_id: job.eval for job in jobs}.values()
+    for protocol in parse(protocols):
+        nearest = min((protocol.departs(scored) for scored in evals), key=len, default=[])
+        if nearest:
+            yield f"not protocol {protocol.name}, and no table calls it so: {', '.join(nearest)}"
 
 
 def eval_spec(

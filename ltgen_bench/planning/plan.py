@@ -18,7 +18,7 @@ from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
 from ltgen_bench.sampling import sampler
 from ltgen_bench.source_code import fingerprints
-from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
+from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
     PROTOCOL,
@@ -67,11 +67,10 @@ def plan(request: Request, runs: Path) -> list[Job]:
         data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
-        sample, features = settings.get("sample", {}), request.features or preset.features
         evals = [
             eval_spec(
-                asked.within(sample, features),
-                PRESETS[preset_name].sample,
+                asked.within(settings.get("sample", {}), request.features, preset.features),
+                find(preset_name).sample,
                 preset.diffusion,
                 loaded,
                 data,
@@ -137,9 +136,7 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
 
     A CPU trains in float32 unless told otherwise. As precision is part of a run's identity, such results stand apart.
     """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "--preset")
-    preset = PRESETS[name]
+    preset = find(name)
     preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, flip=flip))
     if on_cpu:
         preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
@@ -181,7 +178,7 @@ def rescore(
     own_features, own_sample = _first_scoring(run_folder, run)
     jobs = []
     for asked in evaluations:
-        asked = asked.within(found.get("sample", {}), features or own_features)
+        asked = asked.within(found.get("sample", {}), features, own_features)
         spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
@@ -200,5 +197,5 @@ def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSp
     first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
         return first.features, first.sample
-    preset = PRESETS.get(run.preset, PRESETS["paper"])
+    preset = (PRESETS | RECIPES).get(run.preset, PRESETS["paper"])
     return preset.features, preset.sample
