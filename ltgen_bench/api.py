@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
     reference: the images of `imagefolder`; data_name: gives them a page of their own; data_dir: of prepared datasets;
+    against: the real images to score against, "balanced" (as many of each class; the default), "train" or "test";
     features: the extractor, by default the preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
@@ -59,6 +60,7 @@ class Options(TypedDict, total=False):
     data: AnyPath
     data_name: str
     reference: AnyPath
+    against: str
     data_dir: AnyPath
     features: str
     features_weights: AnyPath
@@ -154,12 +156,13 @@ def score(
         )
     kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
     data = _data(options).named(data_name).open(kind).load()
+    real = RealImages.of(data, options.get("against") or "balanced")
     given = images if isinstance(images, Images) else read(_path(images), data)
     name = options.get("features") or PRESETS[kind.preset].features
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    return Scoring(given, RealImages.of(data), network, cache=folder).scores()
+    return Scoring(given, real, network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
@@ -232,7 +235,14 @@ def _text(value: object) -> str:
 def _data(options: Mapping[str, Any]) -> DataOptions:
     paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
     name = options.get("data_name")
-    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths, data_name=name)
+    return DataOptions(
+        options.get("imbalance", "default"),
+        options.get("size"),
+        None,
+        **paths,
+        data_name=name,
+        against=options.get("against"),
+    )
 
 
 def _execution(options: Mapping[str, Any]) -> Execution:

@@ -53,6 +53,16 @@ CsvFile = Annotated[
 ]
 
 
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SET",
+        help="Real images to score against: balanced (as many of each class), train (long-tailed) or test; default: "
+        "balanced, or as in the first score.",
+    ),
+]
+
+
 DataName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Gives your images a page of their own, as imagefolder-NAME."),
@@ -124,6 +134,7 @@ def data_options(
     reference: Path | None,
     data_dir: Path | None,
     data_name: str | None = None,
+    against: str | None = None,
 ) -> DataOptions:
     from ltgen_bench.runs.job import DataOptions
 
@@ -136,4 +147,4 @@ def data_options(
         except ValueError:
             raise UsageError(f"--imbalance {imbalance}: give a number, for example 100, or none") from None
     data_text, reference_text, dir_text = (str(p) if p else None for p in (data, reference, data_dir))
-    return DataOptions(ratio, size, None, data_text, reference_text, dir_text, data_name)
+    return DataOptions(ratio, size, None, data_text, reference_text, dir_text, data_name, against)

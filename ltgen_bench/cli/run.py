@@ -11,6 +11,7 @@ from ltgen_bench.cli.app import app
 from ltgen_bench.cli.closing import closing, smaller
 from ltgen_bench.cli.options import (
     RUNS,
+    Against,
     Data,
     DataDir,
     DataName,
@@ -73,6 +74,7 @@ def run(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
@@ -132,7 +134,7 @@ def run(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir, data_name),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name, against),
         execution=Execution(
             device=device,
             features_weights=str(features_weights) if features_weights else None,

@@ -11,6 +11,7 @@ import typer
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import (
     RUNS,
+    Against,
     Data,
     DataDir,
     DataName,
@@ -71,6 +72,7 @@ def score(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     device: Device = "auto",
     runs: RunsDir = RUNS,
@@ -101,7 +103,7 @@ def score(
     asked = [f"--set {setting}" for setting in set_ or ()]
     asked += [f"--{option} {value}" for option, value in named.items() if value is not None]
     evaluations = asked_for(listed(omega), listed(protocol))
-    options = data_options(imbalance, size, data, reference, data_dir, data_name)
+    options = data_options(imbalance, size, data, reference, data_dir, data_name, against)
     execution = Execution(device, str(features_weights) if features_weights else None)
     if samples is not None:
         if dataset is None:

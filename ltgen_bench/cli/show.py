@@ -137,7 +137,7 @@ def show_protocol(name: str) -> None:
 
     protocol = find(name, "show protocol")
     print(f"{name}: {protocol.summary}\nsource: {protocol.source}")
-    print(f"evaluation: --protocol {name}\n--features {protocol.features}\nreference: {protocol.reference}")
+    print(f"evaluation: --protocol {name}\n--features {protocol.features}\n--against {protocol.reference}")
     for key, value in protocol.settings.items():
         if key in ("images", "sampler", "steps", "omega", "labels"):  # the rest is as in the papers' presets
             print(f"--set sample.{key}={value}")

@@ -13,6 +13,9 @@ from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
 """What `sample.labels` says."""
 
+REFERENCES = {"balanced": "", "train": "the long-tailed training set, ", "test": "the test set, "}
+"""What `--against` says, where it is not the usual."""
+
 
 def title(record: Record) -> str:
     """What tables mostly differ in; the rest is in the caption."""
@@ -78,7 +81,7 @@ def _scoring_line(record: Record) -> str:
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
-        f"({_group_sizes(record)}); reference `{score.reference_sha256[:12]}`"
+        f"({_group_sizes(record)}); reference {REFERENCES[score.reference]}`{score.reference_sha256[:12]}`"
     )
 
 

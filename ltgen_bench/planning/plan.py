@@ -67,9 +67,11 @@ def plan(request: Request, runs: Path) -> list[Job]:
         data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
+        of_all = Evaluation(settings.get("sample", {}), request.features, request.data.against)
+        usual = Evaluation(features=preset.features)
         evals = [
             eval_spec(
-                asked.within(settings.get("sample", {}), request.features, preset.features),
+                asked.within(of_all, usual),
                 find(preset_name).sample,
                 preset.diffusion,
                 loaded,
@@ -175,10 +177,11 @@ def rescore(
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
-    own_features, own_sample = _first_scoring(run_folder, run)
+    usual, own_sample = _first_scoring(run_folder, run)
+    of_all = Evaluation(found.get("sample", {}), features, data.against)
     jobs = []
     for asked in evaluations:
-        asked = asked.within(found.get("sample", {}), features, own_features)
+        asked = asked.within(of_all, usual)
         spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
@@ -192,10 +195,10 @@ def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -
     return fingerprints((m.name for m in methods), data.spec.name, sample.sampler)
 
 
-def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:
-    """Features and sampling of a run's first score; of its preset, when it has no score yet."""
+def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[Evaluation, SamplingSpec]:
+    """Features with reference, and sampling of a run's first score; of its preset, when it has no score yet."""
     first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
-        return first.features, first.sample
+        return Evaluation(features=first.features, against=first.reference), first.sample
     preset = (PRESETS | RECIPES).get(run.preset, PRESETS["paper"])
-    return preset.features, preset.sample
+    return Evaluation(features=preset.features), preset.sample

@@ -17,27 +17,57 @@ NEIGHBOURS_CAP, KID_CAP, CLASS_CAP = 10_000, 5_000, 1_000
 class Scopes:
     """Real and generated images, all of them ("overall") and those of each group of classes.
 
-    classes: ids by scope; parts: the images of each scope. drawn, pooled: equally many real and generated images of
-    each class, for nearest neighbours (no real image twice) and for KID; a scope has its share of the images that were
-    drawn for the whole.
+    classes: ids by scope; parts: the images of each scope. balanced: real images, as many of each class, for what needs
+    them; by default those of `whole`. A scope has its share of the images that are drawn for the whole, unless the
+    classes of the real ones are unequal (`long_tailed`): then it is drawn for by itself.
     """
 
-    def __init__(self, whole: Comparison, groups: Groups) -> None:
+    def __init__(self, whole: Comparison, groups: Groups, balanced: FeatureSet | None = None) -> None:
         self.whole, self.groups = whole, groups
+        counts = np.unique(whole.real.labels, return_counts=True)[1]
+        self.balanced, self.long_tailed = balanced or whole.real, bool(counts.min() < counts.max())
         self.classes = {"overall": sorted(c for _, ids in groups for c in ids)}
         self.classes |= {name: sorted(ids) for name, ids in groups}
         self.parts = {name: whole.of(ids) for name, ids in self.classes.items()}
-        self.drawn, self.pooled = whole.paired_distinct(NEIGHBOURS_CAP), whole.paired(KID_CAP)
+
+    def labelled(self, scope: str) -> Comparison:
+        """Generated images, and the real ones that tell classes apart."""
+        return Comparison(self.balanced, self.whole.generated, self.whole.seed).of(self.classes[scope])
+
+    def drawn(self, scope: str) -> Comparison:
+        """Real and generated images, equally many, no real one twice: for nearest neighbours."""
+        if self.long_tailed:
+            return self.parts[scope].in_proportion(NEIGHBOURS_CAP, distinct=True)
+        return self._drawn.of(self.classes[scope])
+
+    def pooled(self, scope: str) -> Comparison:
+        """Real and generated images, equally many: for KID."""
+        if self.long_tailed:
+            return self.parts[scope].in_proportion(KID_CAP, distinct=False)
+        return self._pooled.of(self.classes[scope])
+
+    def real_halves(self, scope: str) -> Comparison:
+        """Two halves of the real images, for what real images reach beside real ones."""
+        if self.long_tailed:
+            return self.parts[scope].halves_in_proportion(NEIGHBOURS_CAP)
+        return self._halves.of(self.classes[scope])
+
+    @functools.cached_property
+    def _drawn(self) -> Comparison:
+        return self.whole.paired_distinct(NEIGHBOURS_CAP)
+
+    @functools.cached_property
+    def _pooled(self) -> Comparison:
+        return self.whole.paired(KID_CAP)
+
+    @functools.cached_property
+    def _halves(self) -> Comparison:
+        return self.whole.halves(NEIGHBOURS_CAP)
 
     @property
     def ids(self) -> list[int]:
         """Of all classes."""
         return self.classes["overall"]
-
-    @functools.cached_property
-    def real_halves(self) -> Comparison:
-        """Two halves of the real images, for what real images reach beside real ones."""
-        return self.whole.halves(NEIGHBOURS_CAP)
 
     def of_class(self, c: int) -> Comparison:
         """The images of one class, as many as its KID is computed from."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, NetSpec, RunSpec, SamplingSpec, TrainSpec
+from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, NetSpec, Reference, RunSpec, SamplingSpec, TrainSpec
 
 LEGACY = "inception-legacy"
 """The features of all long-tail papers' code: bilinear resize inside the network, 2x - 1."""
@@ -39,7 +39,7 @@ class Protocol:
     omega: Literal["fixed", "tuned", "open"] = "fixed"
     train: TrainSpec | None = None
     features: str = LEGACY
-    reference: str = "balanced"
+    reference: Reference = "balanced"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -58,7 +58,7 @@ class Protocol:
         mine, its = vars(self.sample), vars(scored.sample)
         names = [name for name in mine if name != "omega" or self.omega == "fixed"]
         pairs = {f"sample.{name}": (its[name], mine[name]) for name in names}
-        pairs["features"] = scored.features, self.features
+        pairs["features"], pairs["against"] = (scored.features, self.features), (scored.reference, self.reference)
         return [f"{name}={_typed(got)}, not {_typed(wanted)}" for name, (got, wanted) in pairs.items() if got != wanted]
 
 

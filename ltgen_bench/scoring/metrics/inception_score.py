@@ -139,6 +139,6 @@ def _figures(logits: Tensor, scoring: Scoring) -> dict[str, Figures]:
     images = scopes.whole.generated
     found = inception_scores(logits, images.labels, scopes.classes.values(), images.ranks("split", scopes.whole.seed))
     return {
-        name: {"value": result.value, "se": result.se, "split_std": result.split_std, **scopes.parts[name].counts}
+        name: {"value": result.value, "se": result.se, "split_std": result.split_std, **scopes.labelled(name).counts}
         for name, result in zip(scopes.classes, found, strict=True)
     }

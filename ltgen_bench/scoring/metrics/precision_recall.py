@@ -264,7 +264,7 @@ class _Share(Metric):
             figures: Figures = {"value": share.value, "se": share.se, "k": first.k, f"k{second.k}": other.value}
             if ceiling := scoring.reference.scopes[name].ceiling:
                 figures |= {"ceiling": getattr(ceiling, self.name), "ceiling_n": ceiling.n}
-            found[name] = figures | scoring.scopes.drawn.of(scoring.scopes.classes[name]).counts
+            found[name] = figures | scoring.scopes.drawn(name).counts
         return found
 
 
@@ -311,7 +311,7 @@ def _of_scopes(scoring: Scoring) -> dict[str, tuple[Neighbours, ...]]:
     that made 3 images of each digit over and over would have the recall of one that made 85 (0.97; as made: 0).
     """
     return {
-        name: neighbours(*scoring.scopes.drawn.of(ids).features, KS, around)
-        for name, ids in scoring.scopes.classes.items()
+        name: neighbours(*scoring.scopes.drawn(name).features, KS, around)
+        for name in scoring.scopes.classes
         if (around := scoring.reference.scopes[name].radii) is not None
     }
