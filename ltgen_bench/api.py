@@ -23,8 +23,10 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed, UsageError, unknown
 from ltgen_bench.launch.launcher import Launcher, Resources, local
+from ltgen_bench.leaderboard.compare import compare as compare_sides
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
 from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
@@ -181,6 +183,28 @@ def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
     for problem in problems:
         warnings.warn(f"left out: {problem}", stacklevel=2)
     return figures(records)
+
+
+def compare(a: AnyPath, b: AnyPath, *, runs: AnyPath = "runs", folder: AnyPath = "leaderboards") -> pd.DataFrame:
+    """Two runs, methods or folders of results, seed by seed: a row per table, metric and group.
+
+    a, b: as `ltgen-bench compare` takes them: the start of a run's id, a method ("cm+cbdm"), a row's name, or a folder.
+    runs, folder: where runs and published results are looked for. Columns: the values of both at each seed that both
+    have (`seeds`, `a`, `b`, lists), the mean `difference` of a and b with its Student-t interval (`low`, `high`), the
+    `relative` one, at how many seeds a is `better`, and the `verdict` on a: better, worse or not resolved. Raises
+    UsageError for names that fit nothing, and for results that were not made alike.
+    """
+    import pandas as pd
+
+    found, problems = sides([os.fspath(a), os.fspath(b)], _path(runs), _path(folder))
+    for problem in problems:
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    tables = [comparison.as_json() for comparison in compare_sides(*found)]
+    return pd.DataFrame(
+        {**{name: table[name] for name in ("dataset", "settings", "row_a", "row_b")}, **line}
+        for table in tables
+        for line in table["figures"]
+    )
 
 
 def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> AbstractContextManager[Launcher]:

@@ -17,21 +17,21 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
 
     Next comes what its results lack most: a preset that compares methods, seeds, something to compare with, readers.
     """
-    from ltgen_bench.leaderboard.statistics import BOLD_FROM
+    from ltgen_bench.leaderboard.paired import SEEDS
     from ltgen_bench.spec.presets import find
 
     presets = list(dict.fromkeys(job.run.preset for job in jobs))
     for name in presets:
         yield f"preset {name}: {find(name).summary}"
     methods = {job.run.method for job in jobs}
-    seeds = ",".join(map(str, range(max(BOLD_FROM, len({job.run.seed for job in jobs})))))
+    seeds = ",".join(map(str, range(max(SEEDS, len({job.run.seed for job in jobs})))))
     again = "next: the same command with"
     if "smoke" in presets:
         own = any(job.run.train.steps != find(job.run.preset).train.steps for job in jobs)
         without = " and without --set train.steps" if own else ""
         yield f"{again} --preset mini --seeds {seeds}{without}, for a comparison"
-    elif len({job.run.seed for job in jobs}) < BOLD_FROM:
-        yield f"{again} --seeds {seeds}, as a row needs {BOLD_FROM} seeds before it can be called best"
+    elif len({job.run.seed for job in jobs}) < SEEDS:
+        yield f"{again} --seeds {seeds}, as a row needs {SEEDS} seeds before it can be called best"
     elif len(methods) == 1:
         yield f"{again} --method {'cm' if methods == {'ddpm'} else 'ddpm'} too, to compare with"
     else:

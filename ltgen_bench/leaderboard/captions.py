@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.rows import run_of
-from ltgen_bench.leaderboard.statistics import DISTANCE, figure_name
+from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.protocols import called, trained
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
@@ -77,7 +77,7 @@ def _data_line(record: Record) -> str:
 
 
 def _scoring_line(record: Record) -> str:
-    score, figures = record.eval, DISTANCE.figures(record)
+    score, figures = record.eval, Column("FD", "overall").figures(record)
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
@@ -92,3 +92,15 @@ def _group_sizes(record: Record) -> str:
         for name, figures in groups.items()
         if name in ("majority", "medium", "minority") and "n_gen" in figures
     )
+
+
+_DISTANCES = {
+    "FD": "the Fréchet distance in all feature dimensions",
+    "FD64": "the Fréchet distance in the 64 principal directions of the real images",
+    "KID": "the kernel distance, unbiased at any number of images",
+}
+
+
+def ranking_line(record: Record, distance: str) -> str:
+    """Which distance rows are ranked by."""
+    return f"- ranked by {short_name(record, distance)} of the minority: {_DISTANCES[distance]}"
