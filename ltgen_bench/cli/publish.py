@@ -113,7 +113,7 @@ def leaderboard(
         return
     if not records:
         print(f"no results in {folder / 'results'}")
-    reported, bad_lines = boards.reported(folder)
+    reported, bad_lines = boards.reported(folder, records)
     problems += bad_lines
     outdated = False
     for page in [*boards.pages(records, folder, failed), *reported]:

@@ -50,14 +50,15 @@ def pages_beside(found: Beside, runs: Path) -> list[Page]:
     return [Page(runs / "leaderboard" / f"{dataset}.md", text) for dataset, text in built.items()]
 
 
-def reported(folder: Path) -> tuple[list[Page], list[str]]:
-    """The page of what papers report, and what is wrong with its table; neither when the folder has no such table."""
+def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[str]]:
+    """The page of what papers report, with those of the records that may stand beside it, and what is wrong with its
+    table; neither when the folder has no such table."""
     table = folder / "published.csv"
     if not table.exists():
         return [], []
     figures, problems = read(table)
     return [] if problems else [
-        Page(folder / "published.md", published_page(figures), f"the lines of {table}")
+        Page(folder / "published.md", published_page(figures, records), f"the lines of {table}")
     ], problems
 
 
