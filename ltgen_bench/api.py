@@ -73,11 +73,13 @@ class PlanOptions(Options, total=False):
     """What `plan` knows besides.
 
     omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
-    and score each run by, as `ltgen-bench list protocols` has them; other settings win.
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win. snapshots: steps of each
+    training to score besides its end, as runs of so many steps.
     """
 
     omega: float | Iterable[float]
     protocol: str | Iterable[str]
+    snapshots: Iterable[int]
 
 
 def plan(
@@ -101,13 +103,14 @@ def plan(
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
-        seeds=_whole(seeds),
+        seeds=_whole("seeds", seeds),
         preset=preset,
         settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
         evaluations=_evaluations(options),
+        snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
 
@@ -233,11 +236,11 @@ def _evaluations(options: PlanOptions) -> tuple[Evaluation, ...]:
     return asked_for(omegas, _names(options.get("protocol", ())))
 
 
-def _whole(seeds: Iterable[int]) -> list[int]:
+def _whole(name: str, numbers: Iterable[int]) -> list[int]:
     try:
-        return [operator.index(seed) for seed in seeds]  # also NumPy's
+        return [operator.index(number) for number in numbers]  # also NumPy's
     except TypeError:
-        raise UsageError(f"seeds={seeds!r}: give a list of whole numbers, such as [0, 1, 2]") from None
+        raise UsageError(f"{name}={numbers!r}: give a list of whole numbers, such as [0, 1, 2]") from None
 
 
 def _names(names: str | Iterable[str]) -> list[str]:

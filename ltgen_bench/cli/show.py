@@ -68,14 +68,16 @@ def list_runs(_: str, runs: Path) -> None:
             continue
         state = run_folder.state()
         if isinstance(run, RunSpec):
-            what = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps")
+            what, size = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps"), run.train.steps
         else:
-            what = ("made elsewhere", "", f"{run.images:,} images")
+            what, size = ("made elsewhere", "", f"{run.images:,} images"), run.images
         now = _doing(run_folder, state) or main_score(records)
-        rows.append((run_folder.path.name, state, run.dataset.name, run.label, *what, now))
+        order = (run.dataset.name, run.label, run.seed, size)
+        rows.append((order, (run_folder.path.name, state, run.dataset.name, run.label, *what, now)))
     if rows:
-        print(tabulate(rows, tablefmt="plain", disable_numparse=True))
-        states = [row[1] for row in rows]
+        lines = [line for _, line in sorted(rows)]
+        print(tabulate(lines, tablefmt="plain", disable_numparse=True))
+        states = [line[1] for line in lines]
         print(", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))))
     else:
         print(f"no runs in {runs}")
@@ -94,6 +96,8 @@ def _doing(run_folder: RunFolder, state: str) -> str:
     if state not in ("running", "stopped") or not progress:
         return ""
     at = f"{progress['stage']} {progress['done']:g}/{progress['total']:g}"
+    if job := progress.get("job"):
+        at = f"{job}: {at}"
     return "  ".join([at, *figures_of(progress)]) if state == "running" else at
 
 

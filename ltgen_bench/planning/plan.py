@@ -13,6 +13,7 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import check_execution, check_guide, check_seeds, check_size, check_values
 from ltgen_bench.planning.evaluations import USUAL, Evaluation, eval_spec
+from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
@@ -45,6 +46,7 @@ class Request:
     on_gpu: bool | None = None  # where the runs will train; default: as on this machine
     again: bool = False  # whatever was made before is to be made again
     evaluations: Sequence[Evaluation] = USUAL
+    snapshots: Sequence[int] = ()  # steps at which each training is evaluated besides its end
 
 
 def plan(request: Request, runs: Path) -> list[Job]:
@@ -67,6 +69,8 @@ def plan(request: Request, runs: Path) -> list[Job]:
         data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
+        steps = lengths(request.snapshots, preset.train.steps)
+        trains = [dataclasses.replace(preset.train, steps=n) for n in steps]
         of_all = Evaluation(settings.get("sample", {}), request.features, request.data.against)
         usual = Evaluation(features=preset.features)
         evals = [
@@ -83,13 +87,14 @@ def plan(request: Request, runs: Path) -> list[Job]:
         ]
         for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
             codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
-            for seed, spec in itertools.product(dict.fromkeys(request.seeds), evals):
-                run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
+            for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
+                run = RunSpec(preset_name, loaded.spec, methods, preset.net, train, preset.diffusion, seed)
                 run_folder, code = RunFolder.of(runs, run), codes[spec.sample.sampler]
                 check_guide(spec.sample, run, run_folder, again=request.again)
                 if not request.again:
                     run_folder.check_code(code)
-                jobs.append(Job(str(run_folder.path), run, spec, data, request.execution, code=code))
+                job = Job(str(run_folder.path), run, spec, data, request.execution, code=code)
+                jobs.append(dataclasses.replace(job, from_start=request.again and train is trains[0]))
     return told_apart({job.key: job for job in jobs}.values())
 
 
