@@ -75,9 +75,8 @@ def list_runs(_: str, runs: Path) -> None:
         order = (run.dataset.name, run.label, run.seed, size)
         rows.append((order, (run_folder.path.name, state, run.dataset.name, run.label, *what, now)))
     if rows:
-        lines = [line for _, line in sorted(rows)]
-        print(tabulate(lines, tablefmt="plain", disable_numparse=True))
-        states = [line[1] for line in lines]
+        print(tabulate([row for _, row in sorted(rows)], tablefmt="plain", disable_numparse=True))
+        states = [state for _, (_, state, *_) in rows]
         print(", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))))
     else:
         print(f"no runs in {runs}")
