@@ -34,7 +34,7 @@ class Evaluation:
     protocol: Protocol | None = None
 
     def within(self, asked: Evaluation, usual: Evaluation) -> Evaluation:
-        """Complete: what is asked of all evaluations, then what its protocol says, then the usual.
+        """Complete: what it says itself, then what is asked of all evaluations, what its protocol says, the usual.
 
         Raises UsageError for a setting that is asked of all and of this one, too, and for one that the protocol leaves
         open and nobody gives.
@@ -50,7 +50,10 @@ class Evaluation:
                 )
             usual = Evaluation(protocol.settings, protocol.features, protocol.reference)
         return Evaluation(
-            {**usual.sample, **sample}, asked.features or usual.features, asked.against or usual.against, protocol
+            {**usual.sample, **sample},
+            self.features or asked.features or usual.features,
+            self.against or asked.against or usual.against,
+            protocol,
         )
 
 
