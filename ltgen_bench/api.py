@@ -23,10 +23,12 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed, UsageError, unknown
 from ltgen_bench.launch.launcher import Launcher, Resources, local
+from ltgen_bench.leaderboard.compare import compare as compare_sides
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
-from ltgen_bench.planning.evaluations import Evaluation, sweep
+from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.runs.chains import startable
@@ -70,10 +72,14 @@ class Options(TypedDict, total=False):
 class PlanOptions(Options, total=False):
     """What `plan` knows besides.
 
-    omega: strengths of guidance to sample and score each run at, by default the preset's.
+    omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win. snapshots: steps of each
+    training to score besides its end, as runs of so many steps.
     """
 
     omega: float | Iterable[float]
+    protocol: str | Iterable[str]
+    snapshots: Iterable[int]
 
 
 def plan(
@@ -97,13 +103,14 @@ def plan(
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
-        seeds=_whole(seeds),
+        seeds=_whole("seeds", seeds),
         preset=preset,
         settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
-        evaluations=_sweep(options),
+        evaluations=_evaluations(options),
+        snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
 
@@ -181,6 +188,28 @@ def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
     return figures(records)
 
 
+def compare(a: AnyPath, b: AnyPath, *, runs: AnyPath = "runs", folder: AnyPath = "leaderboards") -> pd.DataFrame:
+    """Two runs, methods or folders of results, seed by seed: a row per table, metric and group.
+
+    a, b: as `ltgen-bench compare` takes them: the start of a run's id, a method ("cm+cbdm"), a row's name, or a folder.
+    runs, folder: where runs and published results are looked for. Columns: the values of both at each seed that both
+    have (`seeds`, `a`, `b`, lists), the mean `difference` of a and b with its Student-t interval (`low`, `high`), the
+    `relative` one, at how many seeds a is `better`, and the `verdict` on a: better, worse or not resolved. Raises
+    UsageError for names that fit nothing, and for results that were not made alike.
+    """
+    import pandas as pd
+
+    found, problems = sides([os.fspath(a), os.fspath(b)], _path(runs), _path(folder))
+    for problem in problems:
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    tables = [comparison.as_json() for comparison in compare_sides(*found)]
+    return pd.DataFrame(
+        {**{name: table[name] for name in ("dataset", "settings", "row_a", "row_b")}, **line}
+        for table in tables
+        for line in table["figures"]
+    )
+
+
 def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> AbstractContextManager[Launcher]:
     if callable(launcher):
         return nullcontext(launcher)
@@ -201,16 +230,17 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
         raise unknown("option", name, known, f"{function.__name__}(...)")
 
 
-def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
+def _evaluations(options: PlanOptions) -> tuple[Evaluation, ...]:
     omega = options.get("omega", ())
-    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
+    omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
+    return asked_for(omegas, _names(options.get("protocol", ())))
 
 
-def _whole(seeds: Iterable[int]) -> list[int]:
+def _whole(name: str, numbers: Iterable[int]) -> list[int]:
     try:
-        return [operator.index(seed) for seed in seeds]  # also NumPy's
+        return [operator.index(number) for number in numbers]  # also NumPy's
     except TypeError:
-        raise UsageError(f"seeds={seeds!r}: give a list of whole numbers, such as [0, 1, 2]") from None
+        raise UsageError(f"{name}={numbers!r}: give a list of whole numbers, such as [0, 1, 2]") from None
 
 
 def _names(names: str | Iterable[str]) -> list[str]:

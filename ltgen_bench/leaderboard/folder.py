@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.beside import Beside
 from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
+from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -34,44 +36,62 @@ class Page:
             file.write(self.text.encode())
 
 
-def pages(records: Iterable[Record], folder: Path) -> list[Page]:
-    """The pages of all records, one per dataset; nothing is written."""
-    return [Page(folder / f"{dataset}.md", text) for dataset, text in build(records).items()]
+def pages(records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()) -> list[Page]:
+    """The pages of all records, one per dataset; nothing is written. unfinished: runs without a result."""
+    built = build(records, unfinished=unfinished)
+    return [Page(folder / f"{dataset}.md", text) for dataset, text in built.items()]
 
 
-def reported(folder: Path) -> tuple[list[Page], list[str]]:
-    """The page of what papers report, and what is wrong with its table; neither when the folder has no such table."""
+def pages_beside(found: Beside, runs: Path) -> list[Page]:
+    """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
+    records = [record for record in found.records if record.run.dataset.name in found.datasets]
+    unfinished = [one for one in found.unfinished if one.run.dataset.name in found.datasets]
+    built = build(records, found.own, unfinished)
+    return [Page(runs / "leaderboard" / f"{dataset}.md", text) for dataset, text in built.items()]
+
+
+def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[str]]:
+    """The page of what papers report, with those of the records that may stand beside it, and what is wrong with its
+    table; neither when the folder has no such table."""
     table = folder / "published.csv"
     if not table.exists():
         return [], []
     figures, problems = read(table)
     return [] if problems else [
-        Page(folder / "published.md", published_page(figures), f"the lines of {table}")
+        Page(folder / "published.md", published_page(figures, records), f"the lines of {table}")
     ], problems
 
 
-def published(folder: Path) -> tuple[list[Record], list[str]]:
-    """The records of a leaderboards folder, and what is wrong with the files that are left out."""
-    return read_records(folder / "results", "**/*.json")
+def published(folder: Path, dataset: str = "") -> tuple[list[Record], list[str]]:
+    """The records of a leaderboards folder, of all datasets or one, and what is wrong with the files left out."""
+    return read_records(folder / "results" / dataset, "**/*.json")
 
 
-def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record | None, bool]]:
     """Copy the results of runs into a leaderboards folder: each file, and whether it is new, as none is overwritten.
 
-    Raises UsageError, before anything is written, when a run has no result or a damaged one.
+    Of a run that failed why it did, in place of a record. Raises UsageError, before anything is written, when a run has
+    neither, or a damaged result.
     """
     found: list[Record] = []
+    failed: list[RunFolder] = []
     for run_folder in run_folders:
         records, problems = run_folder.results()
         if problems:
             raise UsageError(f"nothing published: {problems[0]}")
-        if not records:
+        if not records and run_folder.state() != "failed":
             raise UsageError(f"run {run_folder.path.name} has no result yet")
         found += records
-    return _copies(found, folder)
+        failed += [] if records else [run_folder]
+    return _copies(found, failed, folder)
 
 
-def _copies(records: Iterable[Record], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+def _copies(
+    records: Iterable[Record], failed: Iterable[RunFolder], folder: Path
+) -> Iterator[tuple[Path, Record | None, bool]]:
+    for run_folder in failed:
+        if written := publish_failed(run_folder, folder):
+            yield written[0], None, written[1]
     for record in records:
         run = record.run
         path = folder / "results" / run.dataset.name / run.method / f"{record.run_id}-{record.eval_id}.json"
