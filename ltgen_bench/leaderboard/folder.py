@@ -53,10 +53,10 @@ def _with_pictures(
         pictures = pictures_of(page, kept)
         lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
         made.append(Page(folder / f"{page.dataset}.md", page_text(page, lines)))
-        made += [
-            PictureFile(folder / FOLDER / f"{each.name}.png", each) for each in itertools.chain(*pictures.values())
-        ]
-        first |= {page.dataset: line for line in list(itertools.chain(*lines.values()))[:1]}
+        drawn = list(itertools.chain(*pictures.values()))
+        made += [PictureFile(folder / FOLDER / f"{picture.name}.png", picture) for picture in drawn]
+        if drawn:
+            first[page.dataset] = _line(drawn[0])
     if (text := index_text(folder / "README.md", found, first, others)) is not None:
         made.append(Page(folder / "README.md", text))
     return made

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.resize import scaled
 from ltgen_bench.leaderboard.board import Board
-from ltgen_bench.leaderboard.kept import IMAGES, Strip, head_and_tail
+from ltgen_bench.leaderboard.kept import IMAGES, Kept, Strip, head_and_tail
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.picture import DPI, Picture
 from ltgen_bench.leaderboard.wide_tables import class_names
@@ -27,17 +27,25 @@ ROWS = 16
 """Shown at most: the first in rank, and the baseline."""
 
 
-def samples(name: str, title: str, board: Board, strips: Mapping[str, Mapping[int, Strip]]) -> Picture | None:
-    """strips: of rows, by name and seed. Of the seed that most rows have; None without any."""
-    seeds = Counter(seed for found in strips.values() for seed in found)
-    if not seeds:
+def samples(name: str, title: str, board: Board, kept: Kept) -> Picture | None:
+    """Of the seed that most rows have images of; None without any."""
+    found = [record for record in board.records if kept.has_strip(record)]
+    if not found:
         return None
+    seeds = Counter(record.run.seed for record in found)
     seed = max(seeds, key=lambda seed: (seeds[seed], -seed))
-    named = list(zip(board.all_rows, style.named(board.all_rows), strict=True))
-    known = [(row, shown) for row, shown in named if seed in strips.get(row.name, {})]
-    if len(known) > ROWS:
-        others = [row for row, _ in known if row is not board.baseline]
-        known = [(row, shown) for row, shown in known if row is board.baseline or row in others[: ROWS - 1]]
+    of_config = {record.run.config_id: record for record in found if record.run.seed == seed}
+    known = [row for row in board.all_rows if row.records[0].run.config_id in of_config]
+    others = [row for row in known if row is not board.baseline][: ROWS - 1]
+    known = [row for row in known if row is board.baseline or row in others]
+    strips = [kept.strip(of_config[row.records[0].run.config_id]) for row in known]
+    rows = [
+        {"name": shown, **_packed(strip)}
+        for shown, strip in zip(style.named(known), strips, strict=True)
+        if strip is not None
+    ]
+    if not rows:
+        return None
     record, names = board.records[0], class_names(board)
     counts = record.run.dataset.class_counts
     classes = [
@@ -47,7 +55,7 @@ def samples(name: str, title: str, board: Board, strips: Mapping[str, Mapping[in
         "title": f"{title}: a head and a tail class by every method",
         "below": f"{board.title} · seed {seed}: a column starts from the same noise in every row",
         "classes": classes,
-        "rows": [{"name": name, **_packed(strips[row.name][seed])} for row, name in known],
+        "rows": rows,
     }
     return Picture(name, f"{title}: generated images of the largest and the smallest class, by method", shown, _draw)
 
