@@ -23,10 +23,12 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed, UsageError, unknown
 from ltgen_bench.launch.launcher import Launcher, Resources, local
+from ltgen_bench.leaderboard.compare import compare as compare_sides
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
+from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
-from ltgen_bench.planning.evaluations import Evaluation, sweep
+from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.planning.plan import rescore as rescore_run
@@ -54,6 +56,7 @@ class Options(TypedDict, total=False):
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
     reference: the images of `imagefolder`; data_name: gives them a page of their own; data_dir: of prepared datasets;
+    against: the real images to score against, "balanced" (as many of each class; the default), "train" or "test";
     features: the extractor, by default the preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
@@ -62,20 +65,30 @@ class Options(TypedDict, total=False):
     data: AnyPath
     data_name: str
     reference: AnyPath
+    against: str
     data_dir: AnyPath
     features: str
     features_weights: AnyPath
     device: str
 
 
-class PlanOptions(Options, total=False):
-    """What `plan` knows besides.
+class EvaluationOptions(Options, total=False):
+    """What `plan` and `rescore` know besides.
 
-    omega: strengths of guidance to sample and score each run at, by default the preset's; snapshots: steps of each
-    training to score besides its end, as runs of so many steps.
+    omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win.
     """
 
     omega: float | Iterable[float]
+    protocol: str | Iterable[str]
+
+
+class PlanOptions(EvaluationOptions, total=False):
+    """What `plan` knows besides.
+
+    snapshots: steps of each training to score besides its end, as runs of so many steps.
+    """
+
     snapshots: Iterable[int]
 
 
@@ -106,7 +119,7 @@ def plan(
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
-        evaluations=_sweep(options.get("omega", ())),
+        evaluations=_evaluations(options),
         snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
@@ -115,22 +128,24 @@ def plan(
 def rescore(
     run: AnyPath,
     *,
-    omega: float | Iterable[float] = (),
     settings: Mapping[str, object] | None = None,
     runs: AnyPath = "runs",
-    **options: Unpack[Options],
+    **options: Unpack[EvaluationOptions],
 ) -> list[Job]:
     """The jobs that score a trained run with other sampling or features, for `run`; nothing is trained again.
 
-    run: the start of its id, or its folder. omega: strengths of guidance; settings: of sampling, {"sample.steps": 250};
-    what is not named stays as in its first score.
+    run: the start of its id, or its folder. settings: of sampling, {"sample.steps": 250}. What is not named stays as in
+    its first score.
     """
-    _refuse_unknown(options, Options, rescore)
+    _refuse_unknown(options, EvaluationOptions, rescore)
+    for name in ("imbalance", "size", "data_name"):
+        if name in options:
+            raise UsageError(f"rescore(..., {name}=...): a run has its own, leave it out")
     run_folder = find_run(_path(runs), os.fspath(run))
     if not isinstance(run_folder.spec, RunSpec):
         raise UsageError(f"{run}: images made elsewhere are scored as they are; use score(images, dataset)")
-    data, execution = _data(options), _execution(options)
-    return rescore_run(run_folder, _settings(settings), options.get("features"), data, execution, _sweep(omega))
+    how = (_data(options), _execution(options), _evaluations(options))
+    return rescore_run(run_folder, _settings(settings), options.get("features"), *how)
 
 
 def run(
@@ -179,12 +194,13 @@ def score(
         )
     kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
     data = _data(options).named(data_name).open(kind).load()
+    real = RealImages.of(data, options.get("against") or "balanced")
     given = images if isinstance(images, Images) else read(_path(images), data)
     name = options.get("features") or PRESETS[kind.preset].features
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    return Scoring(given, RealImages.of(data), network, cache=folder).scores()
+    return Scoring(given, real, network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
@@ -203,6 +219,28 @@ def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
     for problem in problems:
         warnings.warn(f"left out: {problem}", stacklevel=2)
     return figures(records)
+
+
+def compare(a: AnyPath, b: AnyPath, *, runs: AnyPath = "runs", folder: AnyPath = "leaderboards") -> pd.DataFrame:
+    """Two runs, methods or folders of results, seed by seed: a row per table, metric and group.
+
+    a, b: as `ltgen-bench compare` takes them: the start of a run's id, a method ("cm+cbdm"), a row's name, or a folder.
+    runs, folder: where runs and published results are looked for. Columns: the values of both at each seed that both
+    have (`seeds`, `a`, `b`, lists), the mean `difference` of a and b with its Student-t interval (`low`, `high`), the
+    `relative` one, at how many seeds a is `better`, and the `verdict` on a: better, worse or not resolved. Raises
+    UsageError for names that fit nothing, and for results that were not made alike.
+    """
+    import pandas as pd
+
+    found, problems = sides([os.fspath(a), os.fspath(b)], _path(runs), _path(folder))
+    for problem in problems:
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    tables = [comparison.as_json() for comparison in compare_sides(*found)]
+    return pd.DataFrame(
+        {**{name: table[name] for name in ("dataset", "settings", "row_a", "row_b")}, **line}
+        for table in tables
+        for line in table["figures"]
+    )
 
 
 def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> AbstractContextManager[Launcher]:
@@ -230,8 +268,10 @@ def _settings(settings: Mapping[str, object] | None) -> list[str]:
     return [f"{name}={_text(value)}" for name, value in (settings or {}).items()]
 
 
-def _sweep(omega: float | Iterable[float]) -> tuple[Evaluation, ...]:
-    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
+def _evaluations(options: EvaluationOptions) -> tuple[Evaluation, ...]:
+    omega = options.get("omega", ())
+    omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
+    return asked_for(omegas, _names(options.get("protocol", ())))
 
 
 def _whole(name: str, numbers: Iterable[int]) -> list[int]:
@@ -260,7 +300,14 @@ def _text(value: object) -> str:
 def _data(options: Mapping[str, Any]) -> DataOptions:
     paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
     name = options.get("data_name")
-    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths, data_name=name)
+    return DataOptions(
+        options.get("imbalance", "default"),
+        options.get("size"),
+        None,
+        **paths,
+        data_name=name,
+        against=options.get("against"),
+    )
 
 
 def _execution(options: Mapping[str, Any]) -> Execution:

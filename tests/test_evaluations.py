@@ -133,6 +133,8 @@ def test_in_python_a_trained_run_is_swept_by_its_id(tmp_path: Path) -> None:
     assert auto == expected
     with pytest.raises(UsageError, match="a trained run can only change sample"):
         ltgen_bench.rescore(job.run.run_id, settings={"train.steps": 5}, runs=tmp_path)
+    with pytest.raises(UsageError, match="size=...\\): a run has its own, leave it out"):
+        ltgen_bench.rescore(job.run.run_id, size=8, runs=tmp_path)
 
 
 def test_a_snapshot_is_the_run_of_so_many_steps(tmp_path: Path) -> None:

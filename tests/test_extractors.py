@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import os
 import subprocess
@@ -13,22 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
+from stand_in_networks import pixels, stand_in_for
 from torch import Tensor, nn
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.errors import UsageError
-from ltgen_bench.scoring.extractor import ExtractorFamily
 from ltgen_bench.scoring.extractors import Extractor, extractor, identify, resize
 from ltgen_bench.scoring.extractors.dinov2 import DinoV2, DinoV2Family
-from ltgen_bench.scoring.extractors.inception import InceptionFamily
 from ltgen_bench.scoring.feature_cache import features_of
 from ltgen_bench.storage import array_cache
-
-
-def pixels(n: int, side: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (n, side, side, channels), np.uint8)
 
 
 def images(n: int, seed: int = 0) -> Images:
@@ -149,24 +142,6 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         extractor("efflite0@32", other)
 
 
-def test_inception_weights_are_looked_for_and_never_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LTGEN_DATA", str(tmp_path))
-    with pytest.raises(UsageError, match=r"no file .*inception-2015-12-05\.pt: put .* there, .* never downloaded"):
-        extractor("inception")
-    for ask in (extractor, identify):
-        with pytest.raises(UsageError, match=r"no file /my/data/inception-2015-12-05\.pt"):
-            ask("inception", data_dir=Path("/my/data"))
-
-
-def test_missing_weights_are_named_with_their_hash_and_where_they_are_published(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as error:
-        identify("inception", data_dir=tmp_path)
-    for weights in InceptionFamily.weights:
-        for part in (weights.file, weights.sha256, weights.url):
-            assert part in str(error.value)
-    assert weights.url.endswith(weights.file)
-
-
 CORNERS = '''
 import torch
 
@@ -208,83 +183,8 @@ def test_an_extractor_in_a_file_outside_the_package_is_found_by_its_name(tmp_pat
         "corners: write corners@SIZE",
         "corners@6: the size must be a multiple of 4, such as corners@8",
         "unknown extractor 'corner@8'. Did you mean 'corners@8'? "
-        "Known: corners@8, dinov2, efflite0@224, efflite0@96, inception",
+        "Known: corners@8, dinov2, efflite0@224, efflite0@96, inception, inception-legacy",
     ], result.stderr
-
-
-def stand_in_for(monkeypatch: pytest.MonkeyPatch, family: type[ExtractorFamily], path: Path) -> None:
-    """Have the file at `path` taken for the official one of that name."""
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    known = tuple(dataclasses.replace(w, sha256=sha256) if w.file == path.name else w for w in family.weights)
-    assert known != family.weights
-    monkeypatch.setattr(family, "weights", known)
-
-
-class StandIn(nn.Module):
-    """The parts of NVIDIA's TorchScript file that are used: `layers` to (n, 2048, 1, 1), and `output` with a bias."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 2048, 3, 32), nn.AdaptiveAvgPool2d(1))
-        self.output = nn.Linear(2048, 1008)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.layers(x).flatten(1))
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
-def test_inception_runs_a_stand_in_of_the_same_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = StandIn()
-    path = tmp_path / "inception-2015-12-05.pt"
-    torch.jit.script(net).save(str(path))
-    with pytest.raises(UsageError, match="SHA-256"):
-        extractor("inception", path)
-    stand_in_for(monkeypatch, InceptionFamily, path)
-    monkeypatch.setenv("LTGEN_DATA", str(tmp_path))
-    batch = pixels(3, 16, 1)
-    given, logits = extractor("inception")(batch)
-    with torch.inference_mode():
-        x = (resize(torch.from_numpy(batch), 299) - 128) / 128
-        expected, expected_logits = net.layers(x).flatten(1), net(x) - net.output.bias
-    np.testing.assert_allclose(given, expected, atol=1e-5)
-    np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
-
-
-def random_state(net: nn.Module) -> dict[str, Tensor]:
-    """Weights of a network such that signals neither vanish nor explode, and running statistics like real ones."""
-    generator = torch.Generator().manual_seed(0)
-    state = net.state_dict()
-    for name, value in state.items():
-        if name.endswith(("running_var", "ls1.gamma", "ls2.gamma")):
-            value.uniform_(0.5, 1.5, generator=generator)
-        elif value.is_floating_point():
-            fan_in = max(1, value[0].numel()) if value.ndim > 1 else 100
-            value.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
-        if name.endswith(("bn.weight", "norm.weight", "norm1.weight", "norm2.weight")):
-            value.add_(1)
-    return state
-
-
-def test_inception_from_a_state_dict_is_torch_fidelitys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    from torchvision.models import inception_v3
-
-    net = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
-    path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
-    torch.save(random_state(net), path)
-    stand_in_for(monkeypatch, InceptionFamily, path)
-    monkeypatch.setenv("LTGEN_DATA", str(tmp_path))
-    batch = pixels(2, 299, 3)
-    given, given_logits = dataclasses.replace(extractor("inception"), batch=2)(batch)
-    theirs = FeatureExtractorInceptionV3(
-        "theirs", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
-    )
-    with torch.inference_mode():
-        features, logits = theirs(torch.from_numpy(batch).permute(0, 3, 1, 2))
-    assert given.shape == (2, 2048)
-    np.testing.assert_allclose(given, features, rtol=1e-3, atol=1e-4 * float(features.max()))
-    np.testing.assert_allclose(given_logits, logits, rtol=1e-3, atol=1e-4 * float(logits.abs().max()))
-    assert np.abs(given[0] - given[1]).max() > 1e-3 * given.max()
 
 
 def small_dinov2(grid: int) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from ltgen_bench.scoring import reference
 from ltgen_bench.scoring.attribution import Scores
 from ltgen_bench.scoring.extractors import Extractor, extractor
 from ltgen_bench.scoring.feature_cache import features_of
+from ltgen_bench.scoring.headline import headline
 from ltgen_bench.scoring.metric_table import remarks
 from ltgen_bench.scoring.metrics import memorised
 from ltgen_bench.scoring.metrics.frechet import frechet
@@ -71,6 +72,23 @@ def fake_extractor(dim: int = 5) -> Extractor:
     return Extractor("fake", "0" * 64, dim, 8, 16, torch.device("cpu"), network)
 
 
+def test_sets_whose_labels_were_drawn_are_scored_as_they_are() -> None:
+    """A pooled distance weighs a class by its images, as in papers; the same set cut to equal classes has another."""
+    rng = np.random.default_rng(0)
+    real = Images(rng.integers(0, 256, (400, 8, 8, 3), np.uint8), np.arange(10).repeat(40))
+    y = rng.integers(0, 10, 400)
+    drawn = Images(rng.integers(0, 256, (400, 8, 8, 3), np.uint8), y)
+    with pytest.raises(UsageError, match="every class must have as many"):
+        score(drawn, real, GROUPS, fake_extractor())
+    scores = score(drawn, real, GROUPS, fake_extractor(), train=real, equal=False)
+    features = [torch.from_numpy(features_of(images, fake_extractor()).features) for images in (real, drawn)]
+    assert scores["FD-fake"]["overall"]["value"] == pytest.approx(frechet(*features).value, rel=1e-4)
+    counts = np.bincount(y)
+    assert scores["FD-fake"]["minority"]["n_gen"] == counts[6:].sum()
+    assert scores["mKID-fake"]["overall"]["n_gen"] == counts.min()
+    assert scores["accuracy-fake"]["overall"]["n_gen"] == 400
+
+
 @pytest.fixture(scope="module")
 def halves() -> tuple[Images, Images]:
     """Two disjoint halves of scikit-learn's digits, 85 of each class."""
@@ -95,7 +113,7 @@ def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_pa
     progress = lambda done, total: seen.append((done, total))  # noqa: E731
     scores = score(held_out, real, GROUPS, fake_extractor(), cache=tmp_path, progress=progress)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
-    for metric in ("FD", "IS", "precision", "recall", "density", "coverage", "KID"):
+    for metric in ("FD", "FD64", "IS", "precision", "recall", "density", "coverage", "KID"):
         groups = scores[f"{metric}-fake"]
         assert list(groups) == ["overall", "majority", "medium", "minority"]
         sizes = {name: (figures["n_real"], figures["n_gen"]) for name, figures in groups.items()}
@@ -105,7 +123,7 @@ def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_pa
             assert {"value", "n_gen"} <= set(figures), (metric, group)
             assert metric == "duplicates" or {"n_real", "n_train"} & set(figures), (metric, group)
             assert metric == "duplicates" or metric.endswith("-fake")
-    assert {"value", "se", "floor", "debiased"} <= set(scores["FD-fake"]["minority"])
+    assert all({"value", "se", "floor", "debiased"} <= set(scores[f"{m}-fake"]["minority"]) for m in ("FD", "FD64"))
     assert {"value", "se", "k", "k3"} <= set(scores["recall-fake"]["minority"])
     assert {"ceiling", "ceiling_n"} <= set(scores["recall-fake"]["minority"])
     assert scores["recall-fake"]["overall"]["ceiling_n"] == 420
@@ -182,11 +200,9 @@ def test_overall_from_the_groups_moments_is_that_of_all_images(halves: tuple[Ima
 
 def test_small_samples_are_flagged(halves: tuple[Images, Images]) -> None:
     real, held_out = halves
-    flags = [
-        score(held_out, real, GROUPS, fake_extractor(dim))[f"FD-fake"]["minority"].get("flag")  # noqa: F541
-        for dim in (85, 86, 340, 341)
-    ]
-    assert flags == [None, "n<4d", "n<4d", "n<d"]
+    found = [score(held_out, real, GROUPS, fake_extractor(dim)) for dim in (85, 86, 340, 341)]
+    assert [scores["FD-fake"]["minority"].get("flag") for scores in found] == [None, "n<4d", "n<4d", "n<d"]
+    assert [headline([scores], "fake", "minority") for scores in found] == ["FD", "FD64", "FD64", "FD64"]
 
 
 def test_the_order_of_the_images_changes_nothing(
@@ -300,10 +316,10 @@ def collapse(images: Images, distinct: int) -> Images:
 @pytest.mark.parametrize(
     ("degrade", "levels", "seen_by"),
     [
-        (noise, (8, 32, 96), {"FD", "precision", "coverage", "mKID", "mFD64"}),
-        (blur, (0.4, 0.7, 1.2), {"FD", "recall", "coverage", "mKID", "mFD64"}),
-        (drop, (2, 5, 8), {"FD", "recall", "coverage", "mKID", "mFD64"}),
-        (collapse, (40, 10, 2), {"FD", "coverage", "mKID", "mFD64"}),
+        (noise, (8, 32, 96), {"FD", "FD64", "precision", "coverage", "mKID", "mFD64"}),
+        (blur, (0.4, 0.7, 1.2), {"FD", "FD64", "recall", "coverage", "mKID", "mFD64"}),
+        (drop, (2, 5, 8), {"FD", "FD64", "recall", "coverage", "mKID", "mFD64"}),
+        (collapse, (40, 10, 2), {"FD", "FD64", "coverage", "mKID", "mFD64"}),
     ],
 )
 def test_the_worse_the_images_the_worse_the_scores(

@@ -70,6 +70,10 @@ def test_a_field_that_was_added_later_changes_nothing_that_was_there() -> None:
     assert from_json(SamplingSpec, sampling) == SamplingSpec(500)
     assert identity(SamplingSpec(500)) == sampling
     assert identity(SamplingSpec(500, clip=True)) == sampling | {"clip": True}
+    assert identity(SamplingSpec(500, omega_minority=2, omega_interval=(0, 0.5))) == sampling | {
+        "omega_minority": 2.0,
+        "omega_interval": [0.0, 0.5],
+    }
     folder = RunFolder(Path())
     assert str(folder.samples(SamplingSpec())) == "samples-d3e2275d5111.npz"
     assert folder.samples(SamplingSpec()) != folder.samples(SamplingSpec(clip=True))

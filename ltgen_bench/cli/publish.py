@@ -1,4 +1,4 @@
-"""`export`, `publish` and `leaderboard`."""
+"""`export` and `publish`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from ltgen_bench.cli.options import (
     BOARDS,
     RUNS,
     Boards,
-    CsvFile,
     NewFolder,
     RunsDir,
 )
-from ltgen_bench.cli.results import write_text
 from ltgen_bench.errors import UsageError
 
 
@@ -41,7 +39,7 @@ def publish(
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
 ) -> None:
-    """Copy the results of runs to the leaderboards' records."""
+    """Copy the results of runs to the leaderboards' records; of a run that failed, why."""
     import sys
 
     from ltgen_bench.leaderboard import folder as boards
@@ -58,49 +56,8 @@ def publish(
         )
     for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
+        if record is None or not new or not isinstance(record.eval, EvalSpec):
+            continue
         run, code = record.run, record.provenance.get("code", {})
-        if new and isinstance(record.eval, EvalSpec):
-            for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
-                print(f"note: {doubt}", file=sys.stderr)
-
-
-@app.command(
-    epilog="""Examples:
-
-`ltgen-bench leaderboard`
-
-`ltgen-bench leaderboard --check`
-
-`ltgen-bench leaderboard --csv all.csv`"""
-)
-def leaderboard(
-    check: Annotated[bool, typer.Option("--check", help="Write no page; exit 1 when one is out of date.")] = False,
-    csv: CsvFile = None,
-    folder: Boards = BOARDS,
-) -> None:
-    """Rebuild the leaderboard pages from their records, and published.md from published.csv."""
-    from ltgen_bench.cli.show import complain
-    from ltgen_bench.leaderboard import folder as boards
-    from ltgen_bench.leaderboard.frame import figures
-
-    records, problems = boards.published(folder)
-    if not records:
-        print(f"no results in {folder / 'results'}")
-    reported, bad_lines = boards.reported(folder)
-    problems += bad_lines
-    outdated = False
-    for page in [*boards.pages(records, folder), *reported]:
-        current = page.current
-        outdated |= not current
-        if check:
-            said = "is up to date" if current else f"is not what {page.source} give; run ltgen-bench leaderboard"
-            print(f"{page.path} {said}")
-        elif not current:
-            page.write()
-            print(f"wrote {page.path}")
-    if csv is not None:
-        write_text(csv, figures(records).to_csv(index=False))
-        print(f"wrote {csv}")
-    complain(problems)
-    if problems or (check and outdated):
-        raise typer.Exit(1)
+        for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
+            print(f"note: {doubt}", file=sys.stderr)

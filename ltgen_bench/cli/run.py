@@ -11,6 +11,7 @@ from ltgen_bench.cli.app import app
 from ltgen_bench.cli.closing import closing
 from ltgen_bench.cli.options import (
     RUNS,
+    Against,
     Data,
     DataDir,
     DataName,
@@ -19,10 +20,12 @@ from ltgen_bench.cli.options import (
     FeaturesWeights,
     Imbalance,
     Omega,
+    ProtocolNames,
     Reference,
     RunsDir,
     Size,
     data_options,
+    listed,
 )
 from ltgen_bench.cli.outlook import fates, warnings
 from ltgen_bench.cli.results import show_results
@@ -67,6 +70,7 @@ def run(
         ),
     ] = None,
     omega: Omega = None,
+    protocol: ProtocolNames = None,
     snapshots: Annotated[
         str | None,
         typer.Option(metavar="STEP,...", help="Score each training at these steps too, comma-separated."),
@@ -75,6 +79,7 @@ def run(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
@@ -119,7 +124,7 @@ def run(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.planning.disk import check_writable, room_warning
-    from ltgen_bench.planning.evaluations import sweep
+    from ltgen_bench.planning.evaluations import asked_for, departures
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.chains import chains, startable
     from ltgen_bench.runs.job import Execution
@@ -134,7 +139,7 @@ def run(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir, data_name),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name, against),
         execution=Execution(
             device=device,
             features_weights=str(features_weights) if features_weights else None,
@@ -143,10 +148,12 @@ def run(
             track=tuple(track or ()),
         ),
         again=again,
-        evaluations=sweep(omega.split(",") if omega is not None else ()),
+        evaluations=asked_for(listed(omega), listed(protocol)),
         snapshots=_whole("--snapshots", snapshots, "60000,200000") if snapshots is not None else (),
     )
     jobs = plan(request, runs)
+    for note in departures(jobs, listed(protocol)):
+        out.print(note)
     options = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
     pick_launcher(*options, len(chains(jobs)))  # refuses what is wrong
     if again and not dry_run:

@@ -18,7 +18,7 @@ from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import RealImages, Scoring
-from ltgen_bench.spec.specs import MetricSpec
+from ltgen_bench.spec.specs import EvalSpec, MetricSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
 
@@ -48,7 +48,9 @@ def evaluate(
             f"{_names(score_spec.metrics)}; plan it again"
         )
     cache = run_folder.runs / "features"
-    scoring = Scoring(images, RealImages.of(data), features, cache=cache, seed=source.seed, progress=progress)
+    equal = not isinstance(score_spec, EvalSpec) or score_spec.sample.labels == "balanced"
+    real = RealImages.of(data, score_spec.reference)
+    scoring = Scoring(images, real, features, cache=cache, seed=source.seed, progress=progress, equal=equal)
     scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():
         for c, figures in classes.items():

@@ -90,12 +90,13 @@ class Worker:
             self.score(data, self.sample(data))
 
     def is_trained(self) -> bool:
-        """Whether there is a trained network. In place of a damaged one, a checkpoint is trained on from."""
+        """Whether there is a trained network. In place of a damaged one, a checkpoint is trained on from; it gives
+        the one without the reserve again too."""
         if not (folder := self.run_folder.model).exists():
             return False
         try:
             if not self.run_folder.samples(self.job.eval.sample).exists():
-                _ = self.network
+                _ = self.network, self.general
         except UsageError as damaged:
             if not self.run_folder.checkpoints():
                 raise
@@ -107,16 +108,14 @@ class Worker:
     @functools.cached_property
     def network(self) -> tuple[Denoiser, NoisePrior | None]:
         """The trained network and the method's noise prior. Raises UsageError when their folder is damaged."""
-        folder = self.run_folder.model
-        try:
-            model_folder.training_summary(folder)  # which the record needs
-            return model_folder.load(folder)
-        except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise UsageError(
-                f"the trained network {folder} is damaged ({reason}); delete that folder, or give run --again, and the "
-                "run is trained again"
-            ) from error
+        return _network(self.run_folder.model, "delete that folder, or give run --again, and the run is trained again")
+
+    @functools.cached_property
+    def general(self) -> Denoiser | None:
+        """The network without its reserve, where guidance takes it. Raises UsageError when its folder is damaged."""
+        if self.job.eval.sample.guide == "unconditional":
+            return None
+        return _network(self.run_folder.general_model, "give run --again, and the run is trained again")[0]
 
     def load(self) -> LongTail:
         """The images that the job was planned for."""
@@ -187,7 +186,7 @@ class Worker:
             self.made(shard_path(self.run_folder.shards(spec), shard), len(shard), data)
         self.make_shards(data)
         images = join_shards(self.run_folder.shards(spec), spec.images)
-        title = f"{self.job.name}, {spec.images} images, omega {spec.omega:g}"
+        title = f"{self.job.name}, {spec.images} images, {spec.guidance}"
         grid = self.run_folder.grid(spec)
         draw(grid, self.say, lambda: save_grid(images, data, grid, title=title))
         images.save(path)
@@ -222,15 +221,25 @@ class Worker:
     def make_shards(self, data: LongTail) -> None:
         """This worker's part of the images."""
         run, spec, stage = self.job.run, self.job.eval.sample, self.job.stage
-        net, noise_prior = self.network
-        net.to(self.device)
-        if self.device.type == "cuda":
-            net.to(memory_format=torch.channels_last)
+        (net, noise_prior), general = self.network, self.general
+        for network in filter(None, (net, general)):
+            network.to(self.device)
+            if self.device.type == "cuda":
+                network.to(memory_format=torch.channels_last)
         shards = self.run_folder.shards(spec)
         if run.protocol == 1:  # it sampled in the precision of the training
             spec = dataclasses.replace(spec, precision=run.train.precision)
+        pipeline = Pipeline(
+            net,
+            spec,
+            run.diffusion,
+            seed=run.seed,
+            noise_prior=noise_prior,
+            groups=data.groups,
+            general=general,
+        )
         make_shards(
-            Pipeline(net, spec, run.diffusion, seed=run.seed, noise_prior=noise_prior),
+            pipeline,
             shards,
             part=stage.part,
             parts=stage.parts,
@@ -269,6 +278,16 @@ class Worker:
         with contextlib.suppress(OSError):
             if not self.silent:
                 print(f"{timestamp()} {text}", flush=True)
+
+
+def _network(folder: Path, way_out: str) -> tuple[Denoiser, NoisePrior | None]:
+    """A trained network and the noise prior beside it. Raises UsageError when the folder is damaged, or not there."""
+    try:
+        model_folder.training_summary(folder)  # which the record needs
+        return model_folder.load(folder)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UsageError(f"the trained network {folder} is damaged ({reason}); {way_out}") from error
 
 
 def main() -> int:

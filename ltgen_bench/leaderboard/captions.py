@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.rows import run_of
-from ltgen_bench.leaderboard.statistics import DISTANCE, figure_name
+from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import ExternalSpec
+from ltgen_bench.spec.protocols import called, trained
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
+
+LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
+"""What `sample.labels` says."""
+
+REFERENCES = {"balanced": "", "train": "the long-tailed training set, ", "test": "the test set, "}
+"""What `--against` says, where it is not the usual."""
 
 
 def title(record: Record) -> str:
@@ -17,7 +24,7 @@ def title(record: Record) -> str:
     imbalance = f"imbalance {data.imbalance:g}" if data.imbalance is not None else "images as they come"
     return (
         f"{data.size}x{data.size}, {imbalance}, {train.steps:,} steps x {train.batch}, {score.sample.images:,} images, "
-        f"omega {score.sample.omega:g}, {score.features}"
+        f"{score.sample.guidance}, {score.features}"
     )
 
 
@@ -26,7 +33,7 @@ def caption(records: Sequence[Record]) -> str:
     presets = " or ".join(sorted({run_of(r)[0].preset for r in records}))
     train, sample = run.train, score.sample
     network = "-".join(map(str, run.net.channels))
-    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, omega {sample.omega:g}{', clipped' * sample.clip}"
+    sampler = f"{sample.sampler.upper()}, {sample.steps} steps, {sample.guidance}{', clipped' * sample.clip}"
     if sample.precision != "fp32":
         sampler += f", {sample.precision}"
     lines = [
@@ -34,11 +41,19 @@ def caption(records: Sequence[Record]) -> str:
         f"- training, started from preset {presets}: {train.steps:,} steps x {train.batch}, lr {train.lr:g}, "
         f"EMA {train.ema:g}, {train.precision}; network {network}, "
         f"{run.net.groups} groups, dropout {run.net.dropout:g}",
-        f"- sampling: {sample.images:,} images, the same number of each class; {sampler}",
+        f"- sampling: {sample.images:,} images, {LABELS[sample.labels]}; {sampler}",
         _scoring_line(records[0]),
         f"- protocol {run.protocol}, score version {score.score_version}",
     ]
+    named = [f"{what} {' or '.join(f'`{name}`' for name in names)}" for what, names in _papers(run, score) if names]
+    if named:
+        lines.append(f"- as in papers (`ltgen-bench show protocol NAME`): {'; '.join(named)}")
     return "\n".join(lines)
+
+
+def _papers(run: RunSpec, score: EvalSpec) -> list[tuple[str, list[str]]]:
+    """The papers' protocols that have these settings."""
+    return [("evaluated as by", called(score)), ("trained as by", trained(run))]
 
 
 def given_title(records: Sequence[Record]) -> str:
@@ -62,11 +77,11 @@ def _data_line(record: Record) -> str:
 
 
 def _scoring_line(record: Record) -> str:
-    score, figures = record.eval, DISTANCE.figures(record)
+    score, figures = record.eval, Column("FD", "overall").figures(record)
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
-        f"({_group_sizes(record)}); reference `{score.reference_sha256[:12]}`"
+        f"({_group_sizes(record)}); reference {REFERENCES[score.reference]}`{score.reference_sha256[:12]}`"
     )
 
 
@@ -77,3 +92,15 @@ def _group_sizes(record: Record) -> str:
         for name, figures in groups.items()
         if name in ("majority", "medium", "minority") and "n_gen" in figures
     )
+
+
+_DISTANCES = {
+    "FD": "the Fréchet distance in all feature dimensions",
+    "FD64": "the Fréchet distance in the 64 principal directions of the real images",
+    "KID": "the kernel distance, unbiased at any number of images",
+}
+
+
+def ranking_line(record: Record, distance: str) -> str:
+    """Which distance rows are ranked by."""
+    return f"- ranked by {short_name(record, distance)} of the minority: {_DISTANCES[distance]}"

@@ -7,10 +7,9 @@ import statistics
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, columns, figures_of
+from ltgen_bench.leaderboard.statistics import Column, figures_of
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import SCOPES, remarks
-from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.rows import Row
@@ -66,15 +65,11 @@ def remark_notes(rows: Sequence[Row]) -> list[str]:
     return [f"{first}: {said[first]}.{the_same}"]
 
 
-def notes_below(rows: Sequence[Row]) -> list[str]:
-    """What the reader of a table of these rows has to know, as the lines of a list."""
+def notes_below(rows: Sequence[Row], columns: Iterable[Column]) -> list[str]:
+    """What the reader of a table of these rows and columns has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
-    of = "seeds" if isinstance(records[0].run, RunSpec) else "sets"
-    notes = flag_notes({flag for c in columns(records[0].eval.metrics) for row in rows for flag in row.flags(c)})
+    notes = flag_notes({flag for c in columns for row in rows for flag in row.flags(c)})
     notes += memorised_notes(rows)
-    notes.append(f"mean ± sample standard deviation (n - 1) over {of}.")
-    if any(len(row.records) < BOLD_FROM for row in rows):
-        notes.append(f"Rows with fewer than {BOLD_FROM} {of} are not marked best.")
     if any(r.provenance.get("dirty") for r in records):
         notes.append("† made with uncommitted changes to the suite.")
     deviations = {name: text for r in records for name, text in r.deviations.items()}

@@ -1,29 +1,66 @@
-"""Rows of tables: all seeds of a configuration, their order, the best of them, and what a method adds."""
+"""Rows of tables: all seeds of a configuration, and their order."""
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ltgen_bench.leaderboard.notes import UNRANKED, mark
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, mean_and_spread
+from ltgen_bench.leaderboard.notes import mark
+from ltgen_bench.leaderboard.statistics import Column, mean_and_spread
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 MISSING = "–"
 
+Key = tuple[str, str]
+"""Ids of a run and of an evaluation."""
+
+
+def key_of(record: Record) -> Key:
+    return record.run_id, record.eval_id
+
 
 @dataclass(frozen=True)
 class Row:
-    """All seeds of one configuration."""
+    """All seeds of one configuration. own: the run ids of those that are not published."""
 
     name: str
     records: tuple[Record, ...]
+    own: frozenset[str] = frozenset()
+
+    @property
+    def seeds(self) -> list[int]:
+        return [r.run.seed for r in self.records]
+
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset(m.name for m in self.records[0].run.methods)
+
+    def _figures(self, column: Column) -> list[Mapping[str, Any]]:
+        """Of each record, looked up once: a page asks for each of them many times."""
+        if column not in self._found:
+            self._found[column] = [column.figures(r) for r in self.records]
+        return self._found[column]
+
+    @functools.cached_property
+    def _found(self) -> dict[Column, list[Mapping[str, Any]]]:
+        return {}
+
+    @functools.cached_property
+    def _flags(self) -> dict[Column, set[str]]:
+        return {}
+
+    def by_seed(self, column: Column) -> dict[int, float]:
+        """The value of each seed that has the figure."""
+        return {r.run.seed: f["value"] for r, f in zip(self.records, self._figures(column), strict=True) if f}
 
     def values(self, column: Column) -> list[float]:
-        return [f["value"] for r in self.records if (f := column.figures(r))]
+        """Of all seeds, or sets."""
+        return [f["value"] for f in self._figures(column) if f]
 
     def mean(self, column: Column) -> float | None:
         """Over all seeds; None when one lacks the figure."""
@@ -31,7 +68,9 @@ class Row:
         return statistics.fmean(values) if len(values) == len(self.records) else None
 
     def flags(self, column: Column) -> set[str]:
-        return {flag for r in self.records for flag in column.flags(r)}
+        if column not in self._flags:
+            self._flags[column] = {flag for r in self.records for flag in column.flags(r)}
+        return self._flags[column]
 
     def cell(self, column: Column) -> str:
         """Mean ± standard deviation, and the marks."""
@@ -52,24 +91,24 @@ def run_of(record: Record) -> tuple[RunSpec, EvalSpec]:
     return record.run, record.eval
 
 
-def make_rows(records: Sequence[Record]) -> list[Row]:
-    """Records of one table as rows, the smallest distance first."""
+def make_rows(records: Sequence[Record], by: Sequence[Column], own: Container[Key] = ()) -> list[Row]:
+    """Records of one table as rows, the smallest first, by the first of these columns that both rows have.
+
+    own: those that are not published.
+    """
     configs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         configs[record.run.config_id].append(record)
-    rows = [Row(found[0].run.label, tuple(found)) for found in configs.values()]
-    return sorted(rows, key=lambda row: (mean if (mean := row.mean(DISTANCE)) is not None else float("inf"), row.name))
-
-
-def best_rows(rows: Sequence[Row], column: Column) -> list[Row]:
-    """The best of the rows that may be called so: enough seeds, and figures that can be ranked."""
-    sign = 1 if column.info.better == "lower" else -1
-    ranked = [
-        (sign * mean, row)
-        for row in rows
-        if (mean := row.mean(column)) is not None and len(row.records) >= BOLD_FROM and not row.flags(column) & UNRANKED
+    rows = [
+        Row(found[0].run.label, tuple(found), frozenset(r.run_id for r in found if key_of(r) in own))
+        for found in configs.values()
     ]
-    return [row for value, row in ranked if value == min(ranked, key=lambda pair: pair[0])[0]]
+
+    def order(row: Row) -> tuple[object, ...]:
+        means = [row.mean(column) for column in by]
+        return (*(mean if mean is not None else float("inf") for mean in means), row.name)
+
+    return sorted(rows, key=order)
 
 
 def newest_versions(records: Iterable[Record]) -> dict[str, int]:
@@ -89,12 +128,3 @@ def is_newest(row: Row, newest: Mapping[str, int]) -> bool:
     """Whether a row is of the newest version of each method; images made elsewhere have none."""
     run = row.records[0].run
     return isinstance(run, ExternalSpec) or all(m.version == newest[m.name] for m in run.methods)
-
-
-def difference(pairs: Sequence[tuple[Record, Record]], column: Column) -> str:
-    """Of pairs that share a seed: mean ± standard deviation of the first less the second, and the marks."""
-    known = [(a, b) for r, s in pairs if (a := column.figures(r)) and (b := column.figures(s))]
-    if len(known) < len(pairs):
-        return MISSING
-    flags = {flag for pair in pairs for record in pair for flag in column.flags(record)}
-    return mean_and_spread([a["value"] - b["value"] for a, b in known], f"+.{column.info.decimals}f") + mark(flags)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ltgen_bench.leaderboard.paired import deviation
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.headline import DISTANCES
 from ltgen_bench.scoring.metric_table import ARROWS, metric_name, metric_table, shown
 from ltgen_bench.spec.specs import MetricSpec
-
-BOLD_FROM = 3
-"""Seeds a row needs before it can be marked best."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,16 @@ class Column:
         return self.brought or metric_table()[self.metric]
 
     def title(self, record: Record) -> str:
-        """`FD-efflite0@96 minority ↓`."""
-        return f"{figure_name(record, self.info)} {self.group} {ARROWS[self.info.better]}"
+        """`FD64 minority ↓`: the features stand once above a table."""
+        return f"{short_name(record, self.info)} {self.group} {ARROWS[self.info.better]}".rstrip()
 
-    def figures(self, record: Record) -> dict[str, Any]:
+    def figures(self, record: Record) -> Mapping[str, Any]:
         return figures_of(record, self.info, self.group)
 
     def flags(self, record: Record) -> set[str]:
         """What the scorer warns of: "n<4d" (biased), "n<d" (too biased to rank), "memorised"."""
         of_group = (self.figures(record), figures_of(record, "memorised", self.group))
         return {str(figures["flag"]) for figures in of_group if "flag" in figures}
-
-
-DISTANCE = Column("FD", "overall")
-"""What rows are sorted by."""
 
 
 def columns(metrics: Iterable[MetricSpec] = (), groups: Sequence[str] | None = None) -> list[Column]:
@@ -57,14 +52,16 @@ def columns(metrics: Iterable[MetricSpec] = (), groups: Sequence[str] | None = N
     ]
 
 
-def distance_columns() -> list[Column]:
-    """Those of the Fréchet distance."""
-    return [column for column in columns() if column.metric == DISTANCE.metric]
+def shown_metrics(records: Iterable[Record]) -> list[MetricSpec]:
+    """What is shown of a table: distances, then all that have columns, then label accuracy."""
+    brought = {spec.name: spec for record in records for spec in record.eval.metrics}
+    known = {**metric_table(), **brought}
+    return [known[name] for name in dict.fromkeys([*DISTANCES, *shown(brought.values()), "accuracy"])]
 
 
-def figures_of(record: Record, metric: str | MetricSpec, group: str) -> dict[str, Any]:
+def figures_of(record: Record, metric: str | MetricSpec, group: str) -> Mapping[str, Any]:
     """What a record knows of a metric and group; empty when it has none."""
-    return dict(record.scores.get(figure_name(record, metric), {}).get(group, {}))
+    return record.scores.get(figure_name(record, metric), {}).get(group, {})
 
 
 def figure_name(record: Record, metric: str | MetricSpec) -> str:
@@ -72,7 +69,12 @@ def figure_name(record: Record, metric: str | MetricSpec) -> str:
     return metric_name(metric, record.eval.features)
 
 
+def short_name(record: Record, metric: str | MetricSpec) -> str:
+    """The same without the features: `FD64`, or `FID` in Inception's."""
+    return figure_name(record, metric).removesuffix(f"-{record.eval.features}")
+
+
 def mean_and_spread(values: Sequence[float], form: str) -> str:
     """mean ± sample standard deviation (n - 1); one value has no spread."""
-    spread = f" ± {statistics.stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
+    spread = f" ± {deviation(values):{form.lstrip('+')}}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{form}}{spread}"

@@ -13,7 +13,7 @@ from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.versions import outdated
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.serialise import to_json
-from ltgen_bench.spec.specs import ExternalSpec
+from ltgen_bench.spec.specs import ExternalSpec, RunSpec
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def tables(records: Iterable[Record]) -> list[Table]:
     """The tables of a page, the largest evaluations first, as they say most."""
     found: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        found[json.dumps(_settings(record), sort_keys=True)].append(record)
+        found[json.dumps(settings(record), sort_keys=True)].append(record)
 
     def order(key: str) -> tuple[int, int, str]:
         run = found[key][0].run
@@ -49,7 +49,7 @@ def _titles(tables: Sequence[Sequence[Record]]) -> list[str]:
         titles.append(", ".join([text, *outdated(records[0])]))
     for text in {text for text in titles if titles.count(text) > 1}:
         places = [i for i, other in enumerate(titles) if other == text]
-        told = _told_apart([dict(flat(_settings(tables[i][0]))) for i in places])
+        told = _told_apart([dict(flat(settings(tables[i][0]))) for i in places])
         for i, differences in zip(places, told, strict=True):
             titles[i] = ", ".join([text, *differences])
     return titles
@@ -60,23 +60,26 @@ def _told_apart(settings: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     names = sorted({name for each in settings for name in each}, key=lambda name: (name.endswith("sha256"), name))
     told: list[list[str]] = [[] for _ in settings]
     for name in names:
-        longer = [[*words, f"{name} {_short(each.get(name))}"] for words, each in zip(told, settings, strict=True)]
+        longer = [[*words, f"{name} {short_value(each.get(name))}"] for words, each in zip(told, settings, strict=True)]
         if len(set(map(tuple, longer))) > len(set(map(tuple, told))):
             told = longer
     return told
 
 
-def _short(value: object) -> str:
+def short_value(value: object) -> str:
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)[:12]
 
 
-def _settings(record: Record) -> dict[str, Any]:
+def settings(record: Record) -> dict[str, Any]:
     """What must be equal for two rows to share a table: everything but the method and the seed."""
-    run = to_json(record.run)
-    same = {k: v for k, v in run.items() if k not in ("preset", "methods", "seed", "name", "sha256")}
-    return same | eval_settings(record)
+    return run_settings(record.run) | eval_settings(record)
+
+
+def run_settings(run: RunSpec | ExternalSpec) -> dict[str, Any]:
+    """The same of the training alone."""
+    return {k: v for k, v in to_json(run).items() if k not in ("preset", "methods", "seed", "name", "sha256")}
 
 
 def eval_settings(record: Record) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from tabulate import tabulate
 
+from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
+from ltgen_bench.leaderboard.first_table import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
-from ltgen_bench.leaderboard.rows import MISSING, Row, best_rows, make_rows, ordered
-from ltgen_bench.leaderboard.statistics import BOLD_FROM, DISTANCE, Column, columns, distance_columns, figure_name
-from ltgen_bench.leaderboard.tables import Table, tables
+from ltgen_bench.leaderboard.paired import SEEDS
+from ltgen_bench.leaderboard.rows import MISSING, Key, Row, ordered
+from ltgen_bench.leaderboard.statistics import Column, columns, figure_name
+from ltgen_bench.leaderboard.tables import tables
+from ltgen_bench.leaderboard.unfinished import Unfinished
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_title, remarks
 from ltgen_bench.spec.specs import RunSpec
@@ -19,36 +23,45 @@ PULLING = 3
 """Classes named of those that pull a distance up."""
 
 
-def table_text(records: Iterable[Record], of: Collection[str]) -> str:
-    """The tables of a page that hold any of these runs, with their distances alone: title, rows, notes."""
-    of_page = tables(ordered(records))
-    return "\n\n".join(_table(table) for table in of_page if any(r.run_id in of for r in table.records))
+def table_text(
+    records: Iterable[Record], of: Collection[str], own: Container[Key] = (), unfinished: Sequence[Unfinished] = ()
+) -> str:
+    """The tables that hold any of these runs, with the distance that ranks alone: title, rows, notes.
+
+    own: what is not published, which is marked. unfinished: runs without a result.
+    """
+    found = [table for table in tables(ordered(records)) if any(r.run_id in of for r in table.records)]
+    return "\n\n".join(_board(make_board(table, own, unfinished)) for table in found)
 
 
-def _table(of_page: Table) -> str:
-    records = of_page.records
-    rows = make_rows(records)
-    distances = distance_columns()
-    best = {column: best_rows(rows, column) for column in distances}
-    body = [[row.name, len(row.records), *(row.cell(c) + " *" * (row in best[c]) for c in distances)] for row in rows]
-    of_run = isinstance(records[0].run, RunSpec)
-    name = figure_name(records[0], "FD")
-    headers = ["method" if of_run else "name", "seeds" if of_run else "sets", *(c.group for c in distances)]
-    table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=["left"] + ["right"] * 4)
-    notes = flag_notes({flag for row in rows for c in distances for flag in row.flags(c)})
-    if any(best.values()):
-        notes.append(f"* best of the rows with at least {BOLD_FROM} {headers[1]}")
-    return "\n".join(
-        [f"{name} {ARROWS['lower']}, {of_page.title}", table, *notes, *memorised_notes(rows), *remark_notes(rows)]
-    )
+def _board(board: Board) -> str:
+    rows, columns = board.all_rows, board.distances
+    leading = {column: board.leaders(column, rows) for column in columns}
+    body = [
+        [named(row), seeds(board, row), *(row.cell(c) + " *" * (row in leading[c]) for c in columns)] for row in rows
+    ]
+    headers = [*(("method", "seeds") if board.of_runs else ("name", "sets")), *(c.group for c in columns)]
+    align = ["left"] + ["right"] * (len(headers) - 1)
+    table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=align)
+    notes = flag_notes({flag for row in rows for c in columns for flag in row.flags(c)})
+    if any(leading.values()):
+        notes.append(f"* best of the rows with at least {SEEDS} {headers[1]}, and all that are not resolved from it")
+    if any(row.own for row in rows):
+        notes.append(f"{OWN} not published")
+    notes += missing_notes(board)
+    name = figure_name(board.records[0], board.distance)
+    heading = f"{name} {ARROWS['lower']}, {board.title}"
+    return "\n".join([heading, table, *notes, *memorised_notes(rows), *remark_notes(rows)])
 
 
 def score_text(record: Record) -> str:
-    """One record for the terminal, a line per group, narrower than 80 columns."""
+    """One record for the terminal, a line per group, the distance that ranks first; narrower than 80 columns."""
     rows = []
     flags: set[str] = set()
     known_metrics = [c.metric for c in columns(record.eval.metrics, SCOPES) if c.figures(record)]
     metrics = [c for c in columns(record.eval.metrics, SCOPES[:1]) if c.metric in known_metrics]
+    if (distance := ranked_by([record])) not in known_metrics and metrics:
+        metrics.insert(0, Column(distance, SCOPES[0]))
     for group in SCOPES:
         of_group = [dataclasses.replace(column, group=group) for column in metrics]
         if known := [found for column in of_group if (found := column.figures(record))]:
@@ -71,7 +84,8 @@ def main_score(records: Collection[Record]) -> str:
         return ""
     first = min(records, key=lambda record: str(record.provenance.get("finished", "")))
     more = f", {len(records) - 1} more scored" if len(records) > 1 else ""
-    return f"{figure_name(first, 'FD')} {_cell(DISTANCE, first)}{more}"
+    distance = ranked_by([first])
+    return f"{figure_name(first, distance)} {_cell(Column(distance, 'overall'), first)}{more}"
 
 
 def pull_text(record: Record) -> str:

@@ -12,12 +12,14 @@ from ltgen_bench.device import pick_device
 from ltgen_bench.diffusion.unet import smallest_multiple
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.job import Execution
-from ltgen_bench.sampling import sampler
-from ltgen_bench.sampling.pipeline import labels
-from ltgen_bench.scoring.checks import check_enough, least_per_class
+from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.sampling import guidance, sampler
+from ltgen_bench.sampling.pipeline import labels_of
+from ltgen_bench.scoring.checks import least_per_class
 from ltgen_bench.spec.presets import Preset
-from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, SamplingSpec, TrainSpec
+from ltgen_bench.spec.specs import MIN_GROUP, DatasetSpec, DiffusionSpec, NetSpec, RunSpec, SamplingSpec, TrainSpec
 from ltgen_bench.training import tracker
+from ltgen_bench.training.stack import build_stack
 
 MAX_SEED = 2**32 - 1
 """The largest that NumPy's and scikit-learn's generators take."""
@@ -38,12 +40,13 @@ def check_sampling(sample: SamplingSpec, diffusion: DiffusionSpec) -> None:
     _check_ranges("sample", sample)
     _check_range("sample.steps", sample.steps, 1, diffusion.timesteps)
     sampler.check(sample, diffusion)
+    guidance.check(sample)
 
 
 def _check_ranges(section: str, spec: NetSpec | TrainSpec | DiffusionSpec | SamplingSpec) -> None:
     for field in dataclasses.fields(spec):
-        if "range" in field.metadata:
-            _check_range(f"{section}.{field.name}", getattr(spec, field.name), *field.metadata["range"])
+        if "range" in field.metadata and (value := getattr(spec, field.name)) is not None:
+            _check_range(f"{section}.{field.name}", value, *field.metadata["range"])
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -97,13 +100,44 @@ def check_size(data: DatasetSpec, preset: Preset) -> None:
         )
 
 
-def check_images(data: LongTail, sample: SamplingSpec) -> None:
-    """Raises UsageError for a number of images that classes cannot share, or that is too small to score."""
-    classes = len(data.class_counts)
-    labels(sample.images, classes)
-    if sample.images < (needed := classes * least_per_class(data.groups)):
-        raise UsageError(f"sample.images={sample.images}: scoring needs {needed} images or more of {classes} classes")
-    check_enough("real", len(data.reference) // classes, data.groups)
+def check_images(data: LongTail, sample: SamplingSpec, seeds: Iterable[int]) -> None:
+    """Raises UsageError for a number of images that classes cannot share, or that is too small to score; and for an
+    omega of a group that the classes do not have."""
+    guidance.check_groups(sample, data.groups)
+    classes, least = len(data.class_counts), least_per_class(data.groups)
+    for seed in seeds if sample.labels == "uniform" else [0]:
+        drawn = torch.bincount(labels_of(sample, classes, seed), minlength=classes)
+        if (fewest := int(drawn.min())) < least:
+            raise UsageError(_too_few(sample, classes, least, f"seed {seed} draws {fewest} of class {drawn.argmin()}"))
+
+
+def _too_few(sample: SamplingSpec, classes: int, least: int, drawn: str) -> str:
+    if sample.labels == "balanced":
+        return f"sample.images={sample.images}: scoring needs {classes * least} images or more of {classes} classes"
+    return (
+        f"sample.images={sample.images} with sample.labels=uniform: {drawn}, and scoring needs {least} of each; give "
+        "more images"
+    )
+
+
+def check_guide(sample: SamplingSpec, run: RunSpec, run_folder: RunFolder, *, again: bool = False) -> None:
+    """Raises UsageError when guidance takes a network without reserve, and the run has none and will have none.
+
+    again: whether the run is to be made again from its start.
+    """
+    if sample.guide != "general":
+        return
+    if not build_stack(run.methods).has_reserve:
+        raise UsageError(
+            f"sample.guide=general: {run.method} reserves nothing, so that there is no network without its reserve to "
+            "guide away from; use a method that has one, or leave sample.guide out"
+        )
+    trained = run_folder.model.exists() and not run_folder.checkpoints()
+    if trained and not again and not run_folder.general_model.exists():
+        raise UsageError(
+            f"sample.guide=general: run {run_folder.path.name} has no {run_folder.general_model.name}/, the network "
+            "without its reserve, as it was trained before that was kept; give run --again, which trains it anew"
+        )
 
 
 def _list(values: Iterable[object]) -> str:

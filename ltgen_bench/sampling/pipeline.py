@@ -1,4 +1,4 @@
-"""Makes the images of a trained network: balanced labels, one random stream per image."""
+"""Makes the images of a trained network: one random stream per image."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ltgen_bench.data.groups import Groups
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
 from ltgen_bench.rng import generator
+from ltgen_bench.sampling.guidance import Guidance
 from ltgen_bench.sampling.sampler import find
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 
@@ -33,10 +35,22 @@ def labels(images: int, num_classes: int) -> Tensor:
     return torch.arange(num_classes).repeat_interleave(images // num_classes)
 
 
+def labels_of(spec: SamplingSpec, num_classes: int, seed: int) -> Tensor:
+    """(images,) int64: the labels of the set that a run's seed defines, whichever method makes it.
+
+    "uniform" draws each image's class independently, as the samplers of CBDM, OC and CORAL do. Raises UsageError as
+    `labels` does.
+    """
+    if spec.labels == "balanced":
+        return labels(spec.images, num_classes)
+    return torch.randint(num_classes, (spec.images,), generator=generator("cpu", seed, "labels"))
+
+
 class Pipeline:
     """A trained network, and all that making images with it takes.
 
-    seed: of the run; noise_prior: the method's, if it has one.
+    seed: of the run; noise_prior: the method's, if it has one; groups: of the classes, for an omega of their own;
+    general: the network without its reserve, for `guide="general"`.
     """
 
     def __init__(
@@ -47,13 +61,18 @@ class Pipeline:
         *,
         seed: int,
         noise_prior: NoisePrior | None = None,
+        groups: Groups | None = None,
+        general: Denoiser | None = None,
     ) -> None:
-        self.net, self.spec, self.diffusion, self.seed = net, spec, diffusion, seed
+        if (spec.guide == "general") != (general is not None):
+            raise ValueError("guide='general' takes the network without its reserve, and nothing else does")
+        self.net, self.spec, self.diffusion, self.seed, self.general = net, spec, diffusion, seed, general
         self.sampler = find(spec.sampler)
         config, self.device = net.unet.config, net.unet.device
         self.shape = (config.in_channels, config.sample_size, config.sample_size)
         self.num_classes: int = config.num_class_embeds - 1
         self.batch_size = batch_size(self.device, config.sample_size)
+        self.guidance = Guidance(spec, diffusion.timesteps, groups)
         self.noise_prior = NoisePrior(*(part.to(self.device) for part in noise_prior)) if noise_prior else None
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=spec.precision == "bf16")
 
@@ -87,13 +106,19 @@ class Pipeline:
         return std * u + self.sampler.final_level(scheduler.alphas_cumprod) * mean
 
     def _eps(self, x: Tensor, t: int, y: Tensor) -> Tensor:
-        """The guided prediction eps_c + omega (eps_c - eps_u), both from one call on a doubled batch."""
-        times, omega = torch.full_like(y, t), self.spec.omega
+        """The guided prediction eps_c + omega (eps_c - eps_other).
+
+        Without a label the other comes from the same call, on a doubled batch; where nothing is guided there is none.
+        """
+        times, omega = torch.full_like(y, t), self.guidance.at(t, y)
         with self._autocast:
-            if omega == 0:
-                eps: Tensor = self.net(x, times, y).float()
+            if not isinstance(omega, Tensor) and omega == 0:
+                guided: Tensor = self.net(x, times, y).float()
             else:
-                labels = torch.cat([y, torch.full_like(y, self.num_classes)])
-                eps_c, eps_u = self.net(x.repeat(2, 1, 1, 1), times.repeat(2), labels).float().chunk(2)
-                eps = eps_c + omega * (eps_c - eps_u)
-        return eps
+                if self.general is None:
+                    labels = torch.cat([y, torch.full_like(y, self.num_classes)])
+                    eps, other = self.net(x.repeat(2, 1, 1, 1), times.repeat(2), labels).float().chunk(2)
+                else:
+                    eps, other = (net(x, times, y).float() for net in (self.net, self.general))
+                guided = eps + omega * (eps - other)
+        return guided

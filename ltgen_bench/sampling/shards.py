@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.errors import RunFailed
-from ltgen_bench.sampling.pipeline import Pipeline, labels
+from ltgen_bench.sampling.pipeline import Pipeline, labels_of
 
 SHARD = 500
 """Images per file while sampling: what an interruption can cost at most."""
@@ -39,7 +39,7 @@ def make_shards(
     the network gives NaN or infinity.
     """
     spec = pipeline.spec
-    y = labels(spec.images, pipeline.num_classes)
+    y = labels_of(spec, pipeline.num_classes, pipeline.seed)
     mine = shard_ranges(spec.images)[part::parts]
     done, total = 0, sum(map(len, mine))
     for shard in mine:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ LARGEST = 1024
 
 Progress = Callable[[int, int], None]
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+Resampling = Literal["bicubic", "bilinear"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Extractor:
 
     id: names it in every metric; sha256: of its weights file; dim: length d of a feature; size: side of the square
     that images are resized to; batch: images at once, chosen for speed; network: float32 (b, 3, size, size) in 0..255
-    to features (b, d) and logits (b, k).
+    to features (b, d) and logits (b, k). resampling: how images are resized.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Extractor:
     batch: int
     device: torch.device
     network: Network
+    resampling: Resampling = "bicubic"
 
     @torch.inference_mode()
     def __call__(
@@ -60,7 +62,7 @@ class Extractor:
             padded = np.concatenate([block, np.repeat(block[-1:], self.batch - len(block), 0)])
             # cuDNN would round convolutions to TF32, and choose kernels by how fast they happen to be.
             with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-                outputs = self.network(resize(torch.from_numpy(padded).to(self.device), self.size))
+                outputs = self.network(resize(torch.from_numpy(padded).to(self.device), self.size, self.resampling))
             for kept, output in zip((features, logits), outputs, strict=True):
                 kept.append(output[: len(block)].float().cpu().numpy())
             if progress:
@@ -68,15 +70,17 @@ class Extractor:
         return np.concatenate(features), np.concatenate(logits)
 
 
-def resize(pixels: Tensor, size: int) -> Tensor:
+def resize(pixels: Tensor, size: int, resampling: Resampling = "bicubic") -> Tensor:
     """uint8 (n, height, width, 1 or 3) to float32 (n, 3, size, size) in 0..255, grey repeated, not rounded again.
 
     Bicubic with antialiasing, clipped: the resize of clean-fid (Parmar et al. 2022), which is PIL's on floats, but for
     a whole batch. Without antialiasing torch's cubic has another coefficient and is off by up to 24 grey levels.
+    Bilinear without antialiasing: that of pytorch-fid and of the long-tail papers, clean-fid's `legacy_pytorch`.
     """
     images = pixels.permute(0, 3, 1, 2).float()
     if images.shape[2:] != (size, size):
-        images = nn.functional.interpolate(images, (size, size), mode="bicubic", antialias=True, align_corners=False)
+        smooth = resampling == "bicubic"
+        images = nn.functional.interpolate(images, (size, size), mode=resampling, antialias=smooth, align_corners=False)
     return images.clamp(0, 255).expand(-1, 3, -1, -1)
 
 
@@ -111,8 +115,8 @@ class ExtractorFamily:
 
     name: of its extractors, followed by "@" and the size of images where `size` is None. size: side of the square that
     images are resized to. multiple: what a size must be a multiple of. weights: the files that may be used, the first
-    found is taken; none for a network without. examples: names to suggest. version: to be raised whenever a feature
-    changes.
+    found is taken; none for a network without. examples: names to suggest. resampling: how images are resized (see
+    `resize`). version: to be raised whenever a feature changes.
     """
 
     name: ClassVar[str]
@@ -120,6 +124,7 @@ class ExtractorFamily:
     multiple: ClassVar[int] = 1
     weights: ClassVar[tuple[Weights, ...]] = ()
     examples: ClassVar[tuple[str, ...]] = ()
+    resampling: ClassVar[Resampling] = "bicubic"
     version: ClassVar[int] = 1
 
     def build(self, weights: Weights | None, path: Path | None, size: int, device: torch.device) -> Built:

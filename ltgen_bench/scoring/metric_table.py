@@ -27,6 +27,9 @@ REMARKS = {
 }
 """What to say beside the scores where a figure of all classes has this flag."""
 
+_INCEPTION = {"inception": "", "inception-legacy": "-legacy"}
+"""Extractors in which the distance is FID, and what is added to the names of their metrics."""
+
 _FIRST = ("FD", "IS", "recall", "precision")  # in tables, before all others
 
 
@@ -47,14 +50,15 @@ def shown(metrics: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
 def metric_name(metric: str | MetricSpec, features: str) -> str:
     """What a metric is called in records and tables: `FD-efflite0@96`.
 
-    In Inception's features it is the figure of the literature, with its name: `FID`, `IS`, `recall`.
+    In Inception's features it is the figure of the literature, with its name: `FID`, `IS`, `recall`; where their input
+    is the long-tail papers', `FID-legacy`, `IS-legacy`, `recall-legacy`.
     """
     spec = metric_table().get(metric) if isinstance(metric, str) else metric
     name = metric if isinstance(metric, str) else metric.name
     if spec and not spec.of_features:
         return name
-    if features == "inception":
-        return "FID" if name == "FD" else name
+    if features in _INCEPTION:
+        return ("FID" if name == "FD" else name) + _INCEPTION[features]
     return f"{name}-{features}"
 
 

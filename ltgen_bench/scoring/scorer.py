@@ -42,17 +42,22 @@ class RealImages:
 
     reference: real images of every class, for all figures; where classes are unequal they are cut to the smallest one.
     train: the training images, for the share of memorised images; test: real images to compare this share with
-    (without them, the reference's), as far as they are not in `train`.
+    (without them, the reference's), as far as they are not in `train`. balanced: where it is given, the reference is
+    taken as it is, however many of each class, and these real images are for what needs as many of each: classifiers of
+    the labels, and unseen images where there is no test set.
     """
 
     reference: Images
     groups: Groups
     train: Images | None = None
     test: Images | None = None
+    balanced: Images | None = None
 
     @classmethod
-    def of(cls, data: LongTail) -> RealImages:
-        return cls(data.reference, data.groups, data.train, data.test)
+    def of(cls, data: LongTail, reference: str = "balanced") -> RealImages:
+        """Of a dataset. reference: see `specs.Reference`. Raises UsageError where the dataset has no such images."""
+        balanced = data.reference if reference != "balanced" else None
+        return cls(data.real(reference), data.groups, data.train, data.test, balanced)
 
 
 class Scoring:
@@ -62,7 +67,8 @@ class Scoring:
     and of what is the same for every model. seed: of whatever is drawn. progress: called with (images done, all).
     Raises UsageError, in one sentence, for images that cannot be scored.
 
-    Classes weigh the same: the generated images must be equally many for each.
+    Classes weigh the same: the generated images must be equally many for each, unless `equal` is off; then a pooled
+    figure weighs each class by its images, as papers that draw labels do.
     """
 
     def __init__(
@@ -74,17 +80,22 @@ class Scoring:
         cache: Path | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        equal: bool = True,
     ) -> None:
-        check(generated, real.reference, real.groups)
+        check(generated, real.reference, real.groups, equal=equal, cut=real.balanced is None)
         self.extractor, self.cache = extractor, cache
-        given = [images for images in (real.reference, generated, real.train, real.test) if images is not None]
-        sets = iter(read(given, extractor, cache, progress))
-        (reference, _), (fake, self.order) = next(sets), next(sets)
-        # Each image once: see `metrics.memorised`.
-        self.train, test = (None if i is None else next(sets)[0].distinct() for i in (real.train, real.test))
-        self.scopes = Scopes(Comparison(reference.balanced(seed), fake, seed), real.groups)
+        given = (real.reference, generated, real.train, real.test, real.balanced)
+        unique = list({id(images): images for images in given if images is not None}.values())
+        found = dict(zip(map(id, unique), read(unique, extractor, cache, progress), strict=True))
+        reference, fake, train, test, balanced = (found[id(i)][0] if i is not None else None for i in given)
+        assert reference is not None
+        assert fake is not None
+        self.order = found[id(generated)][1]
+        compared = Comparison(reference if balanced else reference.balanced(seed), fake, seed)
+        self.scopes = Scopes(compared, real.groups, balanced)
+        self.train = train and train.distinct()  # each image once: see `metrics.memorised`
         if self.train is not None:
-            unseen = test or reference.distinct()
+            unseen = (test or balanced or reference).distinct()
             self.unseen = unseen[~np.isin(unseen.digests, self.train.digests)]
         self._shared: dict[Callable[[Scoring], Any], Any] = {}
 
@@ -92,8 +103,8 @@ class Scoring:
         """Every metric as {name: {"overall" or group or class id: {"value": ..., ...}}}, JSON-able and finite.
 
         Names carry the extractor's id (see `metric_name`). n_real and n_gen are the images a figure was computed from;
-        flag is a warning. FD, IS, KID, precision, recall, density and coverage pool the classes of a group; mKID and
-        mFD64 are means over its classes. Raises UsageError for a figure that is no finite number.
+        flag is a warning. FD, FD64, IS, KID, precision, recall, density and coverage pool the classes of a group;
+        mKID and mFD64 are means over its classes. Raises UsageError for a figure that is no finite number.
         """
         scores: Scores = {}
         for name in metric_table():
@@ -116,6 +127,8 @@ class Scoring:
         """What depends on the real images alone, read from the cache where another model's scoring has left it."""
         whole, groups = self.scopes.whole, self.scopes.groups.as_dict()
         contents = [whole.real.labels, whole.real.digests]
+        if self.scopes.balanced is not whole.real:
+            contents += [self.scopes.balanced.labels, self.scopes.balanced.digests]
         path = self.cache_file(
             "reference", ReferenceStatistics.VERSION, contents, groups, len(whole.generated), whole.seed
         )
@@ -149,8 +162,9 @@ class Scoring:
 
 
 def _mean(classes: list[Figures]) -> Figures:
-    """Mean over classes, all of the same sizes."""
+    """Mean over classes; its sizes are those of the smallest class."""
     figures = dict(classes[0])
+    figures |= {name: min(int(c[name]) for c in classes) for name in ("n_real", "n_gen") if name in figures}
     for name in ("value", "floor", "debiased"):
         if name in figures:
             figures[name] = math.fsum(float(c[name]) for c in classes) / len(classes)

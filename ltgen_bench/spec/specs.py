@@ -88,14 +88,26 @@ class MethodSpec:
     changed: tuple[str, ...] = field(default=(), metadata=NOT_HASHED)
 
 
+EVERYWHERE = (0.0, 1.0)
+"""All times, as fractions of T."""
+
+GAMMA = 100.0
+"""Of the gamma schedule, unless given: the default of CCUA's DDIM sampler."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SamplingSpec:
-    """How images are made: `images` in all, the same number for each class, by a sampler of that name.
+    """How images are made: `images` in all, by a sampler of that name.
 
     omega: guidance, in the papers' convention eps_c + omega * (eps_c - eps_u); the usual "scale" is 1 + omega.
     clip: whether the image that each step predicts is clipped to [-1, 1] (diffusers' `clip_sample`, and
     with DDIM its `use_clipped_model_output`). The papers' samplers do not. precision: of the network, whatever it was
     trained in: the papers' samplers do not autocast.
+    omega_majority, omega_medium, omega_minority: of the classes of that group, in place of omega. omega_interval:
+    omega holds from lo T to hi T, both ends included, and is 0 at other times; t = T is noise, t = 0 the image.
+    omega_schedule: how it changes with time, omega_gamma that of "gamma" (see `sampling.guidance`). guide: what is
+    guided away from, the network without label, or ("general") without what its method reserves for the minority.
+    labels: as many of each class, or ("uniform") a class drawn for each image.
     """
 
     images: int = field(default=50_000, metadata=within(1, 10**8))
@@ -104,6 +116,34 @@ class SamplingSpec:
     omega: float = field(default=1.5, metadata=within(-1, 1e3))
     clip: bool = field(default=False, metadata=before(False))
     precision: Literal["fp32", "bf16"] = field(default="fp32", metadata=before("fp32"))
+    omega_majority: float | None = field(default=None, metadata=before(None) | within(-1, 1e3))
+    omega_medium: float | None = field(default=None, metadata=before(None) | within(-1, 1e3))
+    omega_minority: float | None = field(default=None, metadata=before(None) | within(-1, 1e3))
+    omega_interval: tuple[float, ...] = field(default=EVERYWHERE, metadata=before(EVERYWHERE))
+    omega_schedule: Literal["constant", "linear", "gamma"] = field(default="constant", metadata=before("constant"))
+    omega_gamma: float = field(default=GAMMA, metadata=before(GAMMA) | within(1e-6, 1e6))
+    guide: Literal["unconditional", "general"] = field(default="unconditional", metadata=before("unconditional"))
+    labels: Literal["balanced", "uniform"] = field(default="balanced", metadata=before("balanced"))
+
+    @property
+    def omega_by_group(self) -> dict[str, float]:
+        """Of the groups that have an omega of their own."""
+        named = {"majority": self.omega_majority, "medium": self.omega_medium, "minority": self.omega_minority}
+        return {group: omega for group, omega in named.items() if omega is not None}
+
+    @property
+    def guidance(self) -> str:
+        """In words: `omega 1.5`, `omega 1.5 (minority 2), linear in time, from 0.2 T to 0.8 T`."""
+        groups = ", ".join(f"{group} {omega:g}" for group, omega in self.omega_by_group.items())
+        schedule = {"linear": "linear in time", "gamma": f"gamma {self.omega_gamma:g}"}.get(self.omega_schedule)
+        low_to_high = " to ".join(f"{end:g} T" for end in self.omega_interval)
+        parts = [
+            f"omega {self.omega:g}" + (f" ({groups})" if groups else ""),
+            schedule,
+            f"from {low_to_high}" if self.omega_interval != EVERYWHERE else None,
+            "away from the network without its reserve" if self.guide == "general" else None,
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,12 +175,16 @@ class RunSpec:
         return f"{methods} ({', '.join(changed)})" if changed else methods
 
     @functools.cached_property
+    def _identity(self) -> dict[str, Any]:
+        return dict(identity(self))
+
+    @functools.cached_property
     def run_id(self) -> str:
-        return digest(identity(self))
+        return digest(self._identity)
 
     @functools.cached_property
     def config_id(self) -> str:
-        return digest({k: v for k, v in identity(self).items() if k != "seed"})
+        return digest({k: v for k, v in self._identity.items() if k != "seed"})
 
     @functools.cached_property
     def trajectory_id(self) -> str:
@@ -182,6 +226,10 @@ class ExternalSpec:
         return digest({k: v for k, v in identity(self).items() if k not in ("images", "sha256")})
 
 
+Reference = Literal["balanced", "train", "test"]
+"""Which real images scores compare with: as many of each class, from those that the training set was cut from; the
+long-tailed training images; or the test images."""
+
 DECIMALS = 9
 """That a table shows of a figure, at most."""
 
@@ -200,7 +248,10 @@ class MetricSpec:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreSpec:
-    """How images are scored. Together with their identity this identifies a score."""
+    """How images are scored. Together with their identity this identifies a score.
+
+    reference: which real images those of `reference_sha256` are.
+    """
 
     features: str  # id of the feature extractor
     features_sha256: str  # of its weights
@@ -209,6 +260,7 @@ class ScoreSpec:
     score_version: int
     # Those from outside the package, by name.
     metrics: tuple[MetricSpec, ...] = field(default=(), kw_only=True, metadata=before(()))
+    reference: Reference = field(default="balanced", kw_only=True, metadata=before("balanced"))
 
     @functools.cached_property
     def eval_id(self) -> str:

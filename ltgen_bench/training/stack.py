@@ -65,6 +65,11 @@ class Stack:
             state = (m.without_reserve(state) or {}) if m is owner else m.export(state)
         return state
 
+    @property
+    def has_reserve(self) -> bool:
+        """Whether a method keeps something for the minority: `without_reserve` gives a network then."""
+        return any(_overrides(m, "without_reserve") for m in self.methods)
+
     def sampling(self, task: Task) -> Tensor | None:
         return next((m.sampling(task) for m in self.methods if _overrides(m, "sampling")), None)
 

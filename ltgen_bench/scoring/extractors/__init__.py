@@ -20,7 +20,8 @@ extend(__path__, "extractors")
 def extractor(
     name: str, weights: Path | None = None, device: torch.device | str = "cpu", data_dir: Path | None = None
 ) -> Extractor:
-    """The extractor of that name: `efflite0@S` (EfficientNet-Lite0 on S x S pixels), `inception`, `dinov2`, or another.
+    """The extractor of that name: `efflite0@S` (EfficientNet-Lite0 on S x S pixels), `inception`, `inception-legacy`,
+    `dinov2`, or another.
 
     weights: a weights file, in place of the one installed with the suite or found in `data_folder(data_dir)`. Raises
     UsageError for an unknown name, and for weights that are missing or not the ones the name stands for.
@@ -31,7 +32,7 @@ def extractor(
     device = torch.device(device)
     built = family.build(known, path, size, device)
     batch = built.batch if device.type == "cpu" else 128
-    return Extractor(name, family.sha256(known), built.dim, size, batch, device, built.network)
+    return Extractor(name, family.sha256(known), built.dim, size, batch, device, built.network, family.resampling)
 
 
 def identify(name: str, weights: Path | None = None, data_dir: Path | None = None) -> tuple[str, str]:

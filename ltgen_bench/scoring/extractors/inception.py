@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltgen_bench.scoring.extractor import Built, ExtractorFamily, Weights, fold_norms, load_state
+from ltgen_bench.scoring.extractor import Built, ExtractorFamily, Network, Weights, fold_norms, load_state
 
 TORCHSCRIPT = Weights(
     "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
@@ -28,7 +28,10 @@ STATE_DICT = Weights(
 
 
 class InceptionFamily(ExtractorFamily):
-    """The network of Heusel et al. 2017, translated for StyleGAN and clean-fid, or for pytorch-fid."""
+    """The network of Heusel et al. 2017, translated for StyleGAN and clean-fid, or for pytorch-fid.
+
+    Images are resized as by clean-fid (Parmar et al. 2022).
+    """
 
     name = "inception"
     size = 299
@@ -36,23 +39,43 @@ class InceptionFamily(ExtractorFamily):
 
     def build(self, weights: Weights | None, path: Path | None, size: int, device: torch.device) -> Built:
         assert path
-        if weights and weights.file == TORCHSCRIPT.file:
-            return _torchscript(path, device)
-        net = Inception(load_state(path)).to(device).eval()
-        return Built(lambda images: net((images - 128) / 128), 2048, 8)
+        load = _torchscript if weights and weights.file == TORCHSCRIPT.file else Inception.of
+        net = load(path, device)
+        return Built(lambda images: net(self.scaled(images)), 2048, 8)
+
+    @staticmethod
+    def scaled(images: Tensor) -> Tensor:
+        """What the network takes, of pixels in 0..255: to -1..1, as TensorFlow's graph does."""
+        return (images - 128) / 128
 
 
-def _torchscript(path: Path, device: torch.device) -> Built:
+class LegacyInceptionFamily(InceptionFamily):
+    """The same network as the long-tail papers feed it: resized bilinearly without antialiasing, scaled to 2x - 1.
+
+    That is the input of pytorch-fid, of the code of CBDM and what came of it, and clean-fid's `legacy_pytorch`. FID is
+    another than with `inception`, 10 to 15 % less on CIFAR. torch-fidelity's is a third: its bilinear is TensorFlow's,
+    off by half a pixel, and its scale that of `inception`.
+    """
+
+    name = "inception-legacy"
+    resampling = "bilinear"
+
+    @staticmethod
+    def scaled(images: Tensor) -> Tensor:
+        return 2 * (images / 255) - 1
+
+
+def _torchscript(path: Path, device: torch.device) -> Network:
     with warnings.catch_warnings():  # newer versions of torch call TorchScript deprecated
         warnings.simplefilter("ignore", FutureWarning)
         net = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
-        # The network's own forward would resize without antialiasing; layers and scaling are those of clean-fid.
-        features = net.layers((images - 128) / 128).reshape(len(images), -1)
+        # The network's own forward would resize and scale; its layers are what clean-fid calls.
+        features = net.layers(images).reshape(len(images), -1)
         return features, features @ net.output.weight.T  # no bias, as in the original Inception Score
 
-    return Built(network, 2048, 8)
+    return network
 
 
 class Inception(nn.Module):
@@ -73,6 +96,10 @@ class Inception(nn.Module):
             getattr(net, f"Mixed_{name}").register_forward_hook(_largest if name == "7c" else _average)
         self.classes, net.fc = net.fc, nn.Identity()
         self.net = net
+
+    @classmethod
+    def of(cls, path: Path, device: torch.device) -> Inception:
+        return cls(load_state(path)).to(device).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features (n, 2048), and logits (n, 1008) without bias, as in the original Inception Score."""

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ltgen_bench.scoring.metric import Metric
 from ltgen_bench.scoring.metrics.features import check_features, mean_of
-
-if TYPE_CHECKING:
-    from ltgen_bench.scoring.feature_sets import Comparison, Figures
-    from ltgen_bench.scoring.scorer import Scoring
 
 # Rows and columns of one float64 block: large enough for the matrix product, small beside n x d.
 _ROWS, _COLUMNS = 1000, 512
-_SPREAD = 2500  # images that the standard error is estimated from, good to 2 %
+SPREAD = 2500  # images that the standard error is estimated from, good to 2 %
 
 
 @dataclass(frozen=True)
@@ -255,7 +248,7 @@ def distance(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] |
 def frechet(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> Frechet:
     """`distance` with its noise floor, debiased value and standard error. Arguments and errors as there."""
     # Evenly spaced, so that images sorted by class are all represented.
-    return Pair.of(real, generated, moments).frechet(generated[:: math.ceil(len(generated) / _SPREAD)])
+    return Pair.of(real, generated, moments).frechet(generated[:: math.ceil(len(generated) / SPREAD)])
 
 
 def influence(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] | None = None) -> Tensor:
@@ -267,73 +260,3 @@ def influence(real: Tensor, generated: Tensor, moments: tuple[Moments, Moments] 
     It ranks images; it does not split the distance into shares. Arguments and errors as in `distance`.
     """
     return Pair.of(real, generated, moments).influence(generated)
-
-
-class FrechetDistance(Metric):
-    """Fréchet distance of the Gaussians fitted to real and to generated features (Heusel et al. 2017)."""
-
-    name = "FD"
-    better = "lower"
-    decimals = 2
-    columns = ("overall", "majority", "minority")
-
-    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
-        return {
-            name: _figures(scoring.pairs[name].frechet(_some(part)), part)
-            for name, part in scoring.scopes.parts.items()
-        }
-
-
-class ClassFrechetDistance(Metric):
-    """Fréchet distance of each class in the principal directions (at most 64) of all real images."""
-
-    name = "class-FD64"
-    better = "lower"
-    decimals = 2
-
-    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
-        return scoring.shared(_of_classes)
-
-
-class MeanFrechetDistance(Metric):
-    """Mean over the classes of a group of class-FD64."""
-
-    name = "mFD64"
-    better = "lower"
-    decimals = 2
-
-    def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
-        return scoring.class_means(scoring.shared(_of_classes))
-
-
-def _of_classes(scoring: Scoring) -> dict[str, Figures]:
-    axes, found = scoring.reference.axes, {}
-    for c in scoring.scopes.ids:
-        part = scoring.scopes.whole.of([c])
-        real, generated, some = (features.double() @ axes for features in (*part.features, _some(part)))
-        found[str(c)] = _figures(Pair.of(real, generated, None).frechet(some), part, axes.shape[1])
-    return found
-
-
-def _some(part: Comparison) -> Tensor:
-    """Features of generated images of every class, as many as a standard error needs."""
-    images = part.generated
-    if len(images) <= _SPREAD:
-        return images.features
-    return images.drawn(math.ceil(_SPREAD / len(images.classes)), part.seed).features
-
-
-def _figures(result: Frechet, part: Comparison, d: int | None = None) -> Figures:
-    """flag: fewer images than dimensions ("n<d": no rank), or than four times as many."""
-    figures: Figures = {
-        "value": result.value,
-        "se": result.se,
-        "floor": result.floor,
-        "debiased": result.debiased,
-        **part.counts,
-    }
-    d = d or part.real.features.shape[1]
-    n = min(len(part.real), len(part.generated))
-    if n < 4 * d:
-        figures["flag"] = "n<d" if n < d else "n<4d"
-    return figures

@@ -1,0 +1,58 @@
+"""Comparisons for the terminal."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from ltgen_bench.leaderboard.claims import CLAIM
+from ltgen_bench.leaderboard.compare import Comparison
+from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
+from ltgen_bench.leaderboard.paired import LEVEL, SEEDS, Paired
+from ltgen_bench.leaderboard.rows import MISSING
+from ltgen_bench.leaderboard.statistics import Column, short_name
+from ltgen_bench.scoring.metric_table import ARROWS
+
+
+def comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
+    """names: of both sides, as they were typed."""
+    versus, board = comparison.versus, comparison.board
+    record = board.records[0]
+    labels = [
+        name if name == row.name else f"{name} ({row.name})"
+        for name, row in zip(names, (versus.row, versus.base), strict=True)
+    ]
+    seeds = sorted({*versus.row.seeds} & {*versus.base.seeds})
+    heading = f"{record.run.dataset.name}, {board.title}\nA: {labels[0]}\nB: {labels[1]}\npaired at seed "
+    body: list[list[str]] = []
+    metric = None
+    for column, found in comparison.figures():
+        if column.metric != metric:
+            metric = column.metric
+            body.append([f"{short_name(record, column.info)} {ARROWS[column.info.better]}".rstrip()])
+        flags = versus.row.flags(column) | versus.base.flags(column)
+        body.append([*_line(column, found), found.verdict + mark(flags)])
+    headers = ["", "A", "B", "A - B", f"{100 * LEVEL:.0f} % interval", "", "A better", "A is"]
+    align = ["left", *["right"] * 6, "left"]
+    table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=align)
+    columns = [column for column, _ in comparison.figures()]
+    notes = [
+        f"interval: Student's t, n - 1. Resolved takes {SEEDS} pairs, an interval without 0, and a difference not "
+        f"below the seed noise, here {board.noise.sentence}.",
+        *flag_notes({f for c in columns for row in (versus.row, versus.base) for f in row.flags(c)}),
+        *memorised_notes([versus.row, versus.base]),
+    ]
+    why = f": {'; '.join(versus.claim.why)}" if versus.claim.why else ""
+    claim = f"A {CLAIM}, beside B: {versus.claim.answer}{why}."
+    return "\n".join([heading + ", ".join(map(str, seeds)), "", table, "", *notes, claim])
+
+
+def _line(column: Column, found: Paired) -> list[str]:
+    form = f".{column.info.decimals}f"
+    first, second = map(statistics.fmean, zip(*found.pairs.values(), strict=True))
+    interval = f"[{', '.join(f'{end:+{form}}' for end in found.interval)}]" if found.interval else MISSING
+    share = f"{100 * found.relative:+.0f} %" if found.relative is not None else ""
+    wins = f"{found.wins} of {found.n}" if column.info.better else ""
+    return [f"  {column.group}", f"{first:{form}}", f"{second:{form}}", f"{found.mean:+{form}}", interval, share, wins]

@@ -1,0 +1,31 @@
+"""What a training step costs beside the baseline's, as the trainings were timed."""
+
+from __future__ import annotations
+
+import statistics
+
+from ltgen_bench.leaderboard.rows import Row
+
+
+def relative_cost(row: Row, base: Row) -> float | None:
+    """Seconds per image of the one over those of the other; None where nothing is comparable.
+
+    Comparable are trainings of one table (same network and batch) on the same device, both compiled or neither: all of
+    the row beside all of the base on the device that most of the row's were timed on. Median over seeds, as machines
+    are busy at times.
+    """
+    mine, its = _by_device(row), _by_device(base)
+    shared = sorted(mine.keys() & its.keys(), key=lambda device: (-len(mine[device]), device))
+    if not shared:
+        return None
+    return statistics.median(mine[shared[0]]) / statistics.median(its[shared[0]])
+
+
+def _by_device(row: Row) -> dict[tuple[str, bool], list[float]]:
+    """Seconds per image, by device and whether the training was compiled."""
+    found: dict[tuple[str, bool], list[float]] = {}
+    for record in row.records:
+        rate = record.training.get("images_per_s")
+        if rate and (device := record.provenance.get("device")):
+            found.setdefault((device, bool(record.provenance.get("compiled"))), []).append(1 / rate)
+    return found

@@ -1,0 +1,77 @@
+"""Every metric by group, and the distance of each class: what stands folded below the first table."""
+
+from __future__ import annotations
+
+import statistics
+
+from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.first_table import named
+from ltgen_bench.leaderboard.markdown import folded, table
+from ltgen_bench.leaderboard.rows import MISSING, Row
+from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name, shown_metrics
+from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table
+from ltgen_bench.spec.specs import MetricSpec
+
+
+def wide_tables(board: Board) -> list[str]:
+    """Folded parts of a page."""
+    by_group = [text for metric in shown_metrics(board.records) for text in _by_group(board, metric)]
+    parts = [folded("All scores by group", *by_group)] if by_group else []
+    if per_class := _per_class(board):
+        parts.append(folded("Each class", *per_class))
+    return parts
+
+
+def _by_group(board: Board, metric: MetricSpec) -> list[str]:
+    """A heading and a table; nothing where no row has the metric."""
+    columns = [Column(metric.name, group, metric) for group in SCOPES]
+    columns = [c for c in columns if any(row.values(c) for row in board.all_rows)]
+    if not columns:
+        return []
+    leading = {column: board.leaders(column, board.rows) for column in columns}
+    headers = ["method" if board.of_runs else "name", *(column.group for column in columns)]
+    body = [
+        [named(row), *(f"**{row.cell(c)}**" if row in leading[c] else row.cell(c) for c in columns)]
+        for row in board.all_rows
+    ]
+    return [f"**{short_name(board.records[0], metric)} {ARROWS[metric.better]}**".rstrip(), table(headers, body)]
+
+
+def _per_class(board: Board) -> list[str]:
+    """A line per class, the largest first: its distance, a column per method."""
+    metric = class_metric(board)
+    if metric is None:
+        return []
+    counts = board.records[0].run.dataset.class_counts
+    names = class_names(board)
+    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
+    body = [
+        [names.get(c, str(c)), f"{counts[c]:,}", *(_class_cell(row, metric, c) for row in board.rows)] for c in order
+    ]
+    title = f"{short_name(board.records[0], metric)} {ARROWS[metric_table()[metric].better]}"
+    return [f"**{title}**, mean over seeds", table(["class", "images", *(row.name for row in board.rows)], body)]
+
+
+def class_metric(board: Board) -> str | None:
+    """What is known of each class of all records: a distance."""
+    return next((m for m in ("class-FD64", "class-KID") if _of_classes(board, m)), None)
+
+
+def _of_classes(board: Board, metric: str) -> bool:
+    return all(figures_of(record, metric, "0") for record in board.records)
+
+
+def class_names(board: Board) -> dict[int, str]:
+    """By class id, where a record has them."""
+    for record in board.records:
+        pulls = {g: f for m, groups in record.scores.items() if m.startswith("class-pull") for g, f in groups.items()}
+        if pulls:
+            return {int(c): str(figures["class"]) for c, figures in pulls.items()}
+    return {}
+
+
+def _class_cell(row: Row, metric: str, c: int) -> str:
+    values = [f["value"] for record in row.records if (f := figures_of(record, metric, str(c)))]
+    if not values:
+        return MISSING
+    return f"{statistics.fmean(values):.{metric_table()[metric].decimals}f}"
