@@ -1,0 +1,146 @@
+"""The page of claims: which probes may stand together, and what a handful of seeds says."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ltgen_bench.probes import claims, claims_page
+from ltgen_bench.probes.probe_file import ProbeFile
+from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.specs import RunSpec
+
+Make = Callable[..., ProbeFile]
+NAMES = tuple("0123456789")
+
+
+def figures(values: Mapping[str, float]) -> dict[str, dict[str, float | int]]:
+    return {scope: {"value": value, "se": 0.01, "n": 10} for scope, value in values.items()}
+
+
+@pytest.fixture
+def pruned(make_record: Callable[..., Record]) -> Make:
+    def make(
+        majority: float, minority: float, method: str = "ddpm", seed: int = 0, spec: ProbeSpec | None = None, **run: Any
+    ) -> ProbeFile:
+        """Changes of the loss, as shares, of a network pruned by 10 %."""
+        made = make_record(method, seed=seed, **run).run
+        assert isinstance(made, RunSpec)
+        change = {"10%": figures({"overall": 0.1, "majority": majority, "medium": 0.1, "minority": minority})}
+        parts = {part: {"loss": figures({"overall": 0.2}), "change": change} for part in ("training", "held-out")}
+        return ProbeFile(
+            made, spec or PruningSpec(), NAMES, {"losses": parts, "weights": 10, "removed": {"10%": 1}}, {}
+        )
+
+    return make
+
+
+def written(probe: ProbeFile, folder: Path) -> Path:
+    run = folder / probe.run.run_id
+    run.mkdir(parents=True, exist_ok=True)
+    probe.write(run / f"probe-{probe.spec.kind}-{probe.spec.id}.json")
+    return run
+
+
+def test_only_likes_stand_in_one_table(pruned: Make) -> None:
+    same = [pruned(0.1, 0.2), pruned(0.1, 0.2, seed=1), pruned(0.1, 0.2, "cm"), pruned(0.1, 0.2, train={"steps": 99})]
+    unlike = [
+        pruned(0.1, 0.2, train={"batch": 8}),
+        pruned(0.1, 0.2, data={"imbalance": 10.0}),
+        pruned(0.1, 0.2, spec=PruningSpec(per="network")),
+        pruned(0.1, 0.2, spec=PruningSpec(loss=DrawSpec(seed=1))),
+    ]
+    found = claims.sections([*same, *unlike], "pruning")
+    assert sorted(len(section.probes) for section in found) == [1, 1, 1, 1, 4]
+    (largest,) = (section for section in found if len(section.probes) == 4)
+    rows = largest.rows(claims.change_of("training", "10%"))
+    assert [(row.name, row.seeds) for row in rows] == [
+        ("ddpm, 99 steps", [0]), ("ddpm, 800 steps", [0, 1]), ("cm, 800 steps", [0])
+    ]  # fmt: skip
+    assert largest.title == "digitslt, ratio 20, 8x8, network 32-64, 99 and 800 steps of 32"
+
+
+def test_the_gap_is_taken_seed_by_seed(pruned: Make) -> None:
+    probes = [pruned(0.10, 0.13, seed=0), pruned(0.30, 0.34, seed=1), pruned(0.20, 0.25, seed=2)]
+    (section,) = claims.sections(probes, "pruning")
+    (row,) = section.rows(claims.change_of("held-out", "10%"))
+    assert row.groups["majority"] == pytest.approx({0: 10, 1: 30, 2: 20})
+    # 3, 4 and 5: mean 4, standard deviation 1, t quantile 4.3027 with 2 degrees of freedom.
+    assert claims.difference(row.gap) == "+4.00 [+1.52, +6.48]"
+    assert claims.reading(row.gap, "minority more", "majority more") == "minority more"
+    assert claims.mean(row.groups["majority"]) == "20.00 ± 24.84"
+    # The same without seeds that are paired: 10 to 30 hides a difference of 4.
+    (two,) = claims.sections(probes[:2], "pruning")
+    (row,) = two.rows(claims.change_of("held-out", "10%"))
+    assert claims.reading(row.gap, "minority more", "majority more") == "not resolved (2 of at least 3 seeds)"
+    (mixed,) = claims.sections([*probes[:2], pruned(0.25, 0.2, seed=3)], "pruning")
+    (row,) = mixed.rows(claims.change_of("held-out", "10%"))
+    assert claims.reading(row.gap, "minority more", "majority more") == "not resolved"
+
+
+def test_random_reserves_count_as_one(pruned: Make) -> None:
+    probe = pruned(0.1, 0.2)
+    losses = probe.result["losses"]
+    for part in losses.values():
+        part["change"] = {f"random {k}": figures({"majority": 0.1 * k, "minority": 0.2}) for k in (1, 2, 3)}
+    (section,) = claims.sections([probe], "pruning")
+    assert claims.variants_of(section) == ["random"]
+    (row,) = section.rows(claims.change_of("training", "random"))
+    assert row.groups["majority"] == pytest.approx({0: 20})
+
+
+def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, tmp_path: Path) -> None:
+    page = tmp_path / "claims"
+    probes = [
+        pruned(0.10 + 0.01 * seed + shift, 0.13 + 0.02 * seed + 2 * shift, method, seed)
+        for method, shift in (("ddpm", 0.02), ("cm", 0))
+        for seed in range(3)
+    ]
+    runs = [written(probe, tmp_path / "runs") for probe in probes]
+    assert len(claims_page.take(page, runs)) == 6
+    assert claims_page.take(page, runs) == []
+    page.joinpath("reading-pruning.md").write_text("Nothing is lost by the minority alone.\n")
+    assert [path.name for path in claims_page.write_page(page)] == ["README.md", "pruning-digitslt-1.png"]
+    first = {path.name: path.read_bytes() for path in page.iterdir() if path.is_file()}
+    claims_page.write_page(page)
+    assert {path.name: path.read_bytes() for path in page.iterdir() if path.is_file()} == first
+    text = first["README.md"].decode()
+    assert "Nothing is lost by the minority alone." in text
+    assert text.count("Nothing was measured yet.") == 2
+    lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| ")]
+    assert ["", "ddpm, 10%", "3", "13.00 ± 2.48", "10.00 ± 0.00", "19.00 ± 4.97", "+6.00 [+3.52, +8.48]"] in [
+        line[:7] for line in lines
+    ]
+    assert [line[1:5] for line in lines if "narrower" in line] == [
+        ["cm, 10%, training", "3", "-2.00 [-2.00, -2.00]", "narrower"],
+        ["cm, 10%, held-out", "3", "-2.00 [-2.00, -2.00]", "narrower"],
+    ]
+
+
+def test_what_was_measured_of_gradients_is_read_as_the_theory_has_it(make_record: Callable[..., Record]) -> None:
+    run = make_record().run
+    assert isinstance(run, RunSpec)
+    fields = {f.name: 1.0 for f in dataclasses.fields(claims_page.Assessment)}
+    probes = [ProbeFile(run, DominanceSpec(), NAMES, {"theory": theory}, {}) for theory in (fields, {"why": "few"})]
+    ((what, found),) = claims_page.measured(probes)
+    assert what == "digitslt ddpm seed 0, 800 steps"
+    assert found == claims_page.Assessment(**fields)
+
+
+def test_runs_that_were_not_probed_are_refused(cli: Callable[..., Any], tmp_path: Path, pruned: Make) -> None:
+    run = written(pruned(0.1, 0.2), tmp_path)
+    (probe,) = run.glob("probe-*.json")
+    (run / "spec.json").write_text("{}")
+    damaged = probe.read_text().replace('"seed": 0', '"seed": 1')
+    probe.unlink()
+    got = cli("probe", "page", run, "--page", tmp_path / "claims")
+    assert got.code == 2
+    assert f"run {run.name} was not probed yet: ltgen-bench probe pruning {run.name}" in got.err
+    probe.write_text(damaged)
+    got = cli("probe", "page", run, "--page", tmp_path / "claims")
+    assert (got.code, got.err) == (2, f"error: {probe}: its ids do not follow from its contents\n")
