@@ -213,6 +213,17 @@ def test_a_file_in_the_place_of_the_pages_folder_is_refused(cli: Callable[..., A
     assert "name a folder" in done.err
 
 
+def test_no_leaderboards_are_made_unasked(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in ("theory", "page"):
+        done = cli("probe", command)
+        assert done.code == 2
+        assert "there is no leaderboards" in done.err
+    assert not [*tmp_path.iterdir()]
+
+
 def test_measured_gradients_have_their_line_on_the_page() -> None:
     line = theory_page.measured_tables([("cm, step 100", assess(*gradients(500, 200, 0.2, 4.0, 2), a=0.75, n=32))])
     assert "| cm, step 100 |" in line

@@ -133,9 +133,11 @@ def test_the_page_of_claims_shows_what_was_found(widths: Callable[[Figures], Wid
     assert "Nothing was measured yet." in width_claim.section(tmp_path)
     found = widths(CLOSING)
     data, page, picture = write_page(found, tmp_path, "COMMAND")
+    (tmp_path / "reading-width.md").write_text("Seen so.\n")
     text = width_claim.section(tmp_path)
     assert all(f"- {answer}\n" in text for answer in found.answers)
     assert all(f"]({path.name})" in text for path in (data, page, picture))
+    assert text.index("Seen so.") < text.index("### digitslt")
     data.write_text("{")
     with pytest.raises(UsageError, match=f"{data.name} is damaged"):
         width_claim.section(tmp_path)

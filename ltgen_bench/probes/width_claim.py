@@ -29,8 +29,12 @@ far below the papers' 36 million.
 
 
 def section(folder: Path) -> str:
-    """The claim, and what `probe width` left in the folder. Raises UsageError for a damaged file."""
-    shown = []
+    """The claim, what reading-width.md says of it if it is there, and what `probe width` left in the folder.
+
+    Raises UsageError for a damaged file.
+    """
+    own = folder / "reading-width.md"
+    shown = [own.read_text().strip()] if own.exists() else []
     for path in sorted(folder.glob("width-*.json")):
         try:
             shown += _shown(path, read_json(path))
