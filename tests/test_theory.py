@@ -194,6 +194,8 @@ def test_the_page_is_the_same_each_time(
     monkeypatch.setattr(theory_picture, "WEIGHTS", 20)
     found = []
     for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "reading-theory.md").write_text("Seen so.\n")
         done = cli("probe", "theory", "--page", tmp_path / name)
         assert done.code == 0, done.err
         assert done.out.split() == [str(tmp_path / name / "theory.md"), str(tmp_path / name / "theory.png")]
@@ -203,6 +205,7 @@ def test_the_page_is_the_same_each_time(
     text = found[0][0].decode()
     assert "{" not in text
     assert "![Formulas and draws](theory.png)" in text
+    assert "\n\nSeen so.\n\nNothing was measured yet.\n" in text
 
 
 def test_a_file_in_the_place_of_the_pages_folder_is_refused(cli: Callable[..., Any], tmp_path: Path) -> None:

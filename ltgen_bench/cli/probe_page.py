@@ -29,7 +29,7 @@ def page(
     """Make the page of claims from what was probed, of these runs and of those that it had before.
 
     What probes found is copied into probes/ beside the page, which is made from there. Your own words go into
-    reading-pruning.md, reading-reserve.md, reading-dominance.md and reading-width.md there.
+    reading-pruning.md, and so on for reserve, dominance, width and theory, there.
     """
     from ltgen_bench.errors import UsageError
     from ltgen_bench.probes import claims_page, theory_page

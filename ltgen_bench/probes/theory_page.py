@@ -23,8 +23,11 @@ MANY = 40_000
 def write_page(folder: Path, measured: Sequence[tuple[str, Assessment]] = ()) -> list[Path]:
     """theory.md and theory.png in a folder; the paths. The same bytes each time.
 
-    measured: of networks' own gradients, each with what it is of.
+    measured: of networks' own gradients, each with what it is of. What stands in reading-theory.md, if it is there, is
+    put before it.
     """
+    reading = folder / "reading-theory.md"
+    own = [reading.read_text().strip()] if reading.exists() else []
     ranks = [Rank.drawn_from(rank) for rank in RANKS]
     picture, page = folder / "theory.png", folder / "theory.md"
     draw(picture, ranks)
@@ -34,7 +37,7 @@ def write_page(folder: Path, measured: Sequence[tuple[str, Assessment]] = ()) ->
         reserve_base=_base(RESERVE, without="cos"),
         shape="{} x {}".format(*SHAPE),
         reserve=_table(("rank", "rho", "alpha", "Theorem 3.1", "expected at this a", "drawn"), map(_rank_row, ranks)),
-        measured=measured_tables(measured),
+        measured="\n\n".join([*own, measured_tables(measured)]),
     )
     with atomic_write(page) as file:
         file.write(text.encode())
@@ -148,7 +151,10 @@ def measured_tables(measured: Sequence[tuple[str, Assessment]]) -> str:
     """What the assumptions come to, and the shares beside what was counted."""
     if not measured:
         return "Nothing was measured yet."
-    quantities = ("", "mu / sigma, majority", "minority", "cos", "kurtosis", "of means", "noise spread")
+    quantities = (
+        *("", "mu / sigma, majority", "minority", "cos", "scaled: mu / sigma, majority", "minority", "cos"),
+        *("kurtosis", "of means", "noise spread"),
+    )
     shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted")
     return "\n\n".join(
         [
@@ -164,7 +170,7 @@ def _quantities(found: Assessment) -> tuple[str, ...]:
         for mu, sigma in ((found.mu_majority, found.sigma_majority), (found.mu_minority, found.sigma_minority))
     ]
     return (
-        *map(_known, (*relative, found.cos)),
+        *map(_known, (*relative, found.cos, found.snr_majority, found.snr_minority, found.cos_scaled)),
         f"{found.kurtosis_majority:.0f}, {found.kurtosis_minority:.0f}",
         f"{found.means_kurtosis:.0f}",
         f"{found.noise_spread:.1f}",
@@ -261,13 +267,13 @@ Weights of {shape}, a_r = 0, {reserve_base}:
 {measured}
 
 First table, what is assumed: mu and sigma are root mean squares over the parameters; mu and cos are without the bias
-that noise adds. Equal norms: mu / sigma alike in both groups. *kurtosis*: excess, of a parameter's gradient over the
-images, majority and minority (0 if normal); *of means*: of the majority's mean over the parameters, in units of their
-noise (0 if normal, as *numbers* assumes). *noise spread*: standard deviation over mean of the parameters' noise
-variance (0 if alike in all).
+that noise adds. *scaled*: with each parameter in units of its own noise, so that sigma is 1. Equal norms: mu / sigma
+alike in both groups. *kurtosis*: excess, of a parameter's gradient over the images, majority and minority (0 if
+normal); *of means*: of the majority's scaled mean over the parameters (0 if normal, as *numbers* assumes). *noise
+spread*: standard deviation over mean of the parameters' noise variance (0 if alike in all).
 
-Second table: *Theorem 2.1* is filled in with these figures as they stand; *scaled* is the same with each parameter in
-units of its own noise, an upper bound of the share (above); *numbers* is the share for normal means in these units, to
-the precision that the means are known with. Beside it what was counted in batches of other images: parameters whose
-gradient is nearer to the majority's mean than to the minority's, and then those with the majority's sign.
+Second table: *Theorem 2.1* is filled in with the first figures as they stand, *scaled* with the scaled ones: an upper
+bound of the share (above). *numbers* is the share for normal means, from the scaled ones and to the precision that the
+means are known with. Beside it what was counted in batches of other images: parameters whose gradient is nearer to the
+majority's mean than to the minority's, and then those with the majority's sign.
 """
