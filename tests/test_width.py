@@ -15,7 +15,7 @@ from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.training_time import rough_parameters
-from ltgen_bench.planning.widths import check_widths, parameters, plan_widths, usual_widths, widened
+from ltgen_bench.planning.widths import check_widths, grid_name, parameters, plan_widths, usual_widths, widened
 from ltgen_bench.probes import width_claim
 from ltgen_bench.probes.width import Widths, mean_and_interval
 from ltgen_bench.probes.width_page import table, write_page
@@ -117,7 +117,9 @@ def test_the_page_is_the_same_each_time_and_holds_every_figure(
     widths: Callable[[Figures], Widths], tmp_path: Path
 ) -> None:
     found = widths(CLOSING)
-    once, again = (write_page(found, tmp_path / name, "COMMAND", ["a run: failed"]) for name in ("once", "again"))
+    once, again = (
+        write_page(found, tmp_path / name, "width-x", "COMMAND", ["a run: failed"]) for name in ("once", "again")
+    )
     assert [path.read_bytes() for path in once] == [path.read_bytes() for path in again]
     value = json.loads(once[0].read_bytes())
     assert value["cells"][0]["distances"]["minority"] == {"0": 90, "1": 92, "2": 91}
@@ -132,7 +134,7 @@ def test_the_page_is_the_same_each_time_and_holds_every_figure(
 def test_the_page_of_claims_shows_what_was_found(widths: Callable[[Figures], Widths], tmp_path: Path) -> None:
     assert "Nothing was measured yet." in width_claim.section(tmp_path)
     found = widths(CLOSING)
-    data, page, picture = write_page(found, tmp_path, "COMMAND")
+    data, page, picture = write_page(found, tmp_path, "width-x", "COMMAND")
     (tmp_path / "reading-width.md").write_text("Seen so.\n")
     text = width_claim.section(tmp_path)
     assert all(f"- {answer}\n" in text for answer in found.answers)
@@ -141,12 +143,6 @@ def test_the_page_of_claims_shows_what_was_found(widths: Callable[[Figures], Wid
     data.write_text("{")
     with pytest.raises(UsageError, match=f"{data.name} is damaged"):
         width_claim.section(tmp_path)
-
-
-def test_more_seeds_make_the_same_page_and_another_width_another(widths: Callable[[Figures], Widths]) -> None:
-    one_seed = widths({cell: seeds[:1] for cell, seeds in CLOSING.items()})
-    assert widths(CLOSING).id == one_seed.id
-    assert widths({**CLOSING, ("ddpm", 16): ((40, 60),)}).id != one_seed.id
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -167,11 +163,20 @@ def test_all_widths_have_groups_of_the_same_size() -> None:
 
 
 def test_the_grid_is_of_ordinary_runs_told_apart_by_their_channels(tmp_path: Path) -> None:
-    request = Request(["ddpm", "cm"], ["digitslt"], [0, 1], execution=Execution("cpu"), features="efflite0@32")
-    jobs = plan_widths(request, [8, 16], tmp_path)
+    jobs = plan_widths(asked([0, 1]), [8, 16], tmp_path)
     assert [job.run.net.channels for job in jobs] == [(8, 8)] * 4 + [(16, 16)] * 4
     assert len({job.run.run_id for job in jobs}) == 8
     assert jobs[0].title == "digitslt ddpm seed 0, channels 8-8"
+
+
+def test_more_seeds_make_the_same_page_and_another_width_another(tmp_path: Path) -> None:
+    names = [grid_name(plan_widths(asked(seeds), [8, 16], tmp_path)) for seeds in ([0], [0, 1])]
+    assert names[0] == names[1]
+    assert grid_name(plan_widths(asked([0]), [8, 16, 32], tmp_path)) != names[0]
+
+
+def asked(seeds: list[int]) -> Request:
+    return Request(["ddpm", "cm"], ["digitslt"], seeds, execution=Execution("cpu"), features="efflite0@32")
 
 
 @pytest.mark.parametrize(("options", "says"), [

@@ -95,8 +95,8 @@ def width(
     """Train methods in networks of several widths: does the gap between groups close, and where does a method help?
 
     The first method is what the others are compared with. All runs are ordinary ones, in the folder of the runs; an
-    interrupted grid goes on when the same command is given again. --dry-run shows the networks and the time. ddpm and cm
-    at the default widths of preset mini take about two and a half hours of one idle core for each seed.
+    interrupted grid goes on when the same command is given again. --dry-run shows the networks and the time. Two
+    methods at the default widths of preset mini take two to three hours of one idle core for each seed.
     """
     import shlex
 
@@ -141,15 +141,18 @@ def _outlook(jobs: Sequence[Job]) -> Iterator[str]:
     for channels in dict.fromkeys(job.run.net.channels for job in jobs):
         its = [job for job in jobs if job.run.net.channels == channels]
         seconds = training_seconds(its[0]) + sampling_seconds(its[0])
-        total += seconds * len(its)
+        total += seconds * sum(job.state != "done" for job in its)
         shape = "-".join(map(str, channels))
         yield f"channels {shape}: {parameters(its[0].run):,} parameters, {len(its)} runs of about {duration(seconds)}"
-    yield f"about {duration(total)} one after another, as busy as this machine is; several passes a step take longer"
+    yield (
+        f"about {duration(total)} for what is left, one after another and as busy as this machine is; methods with "
+        "several passes a step take longer"
+    )
 
 
 def _show(out: Console, jobs: Sequence[Job], folder: Path, command: str) -> None:
     """What is known so far, in the terminal and as a page."""
-    from ltgen_bench.planning.widths import parameters
+    from ltgen_bench.planning.widths import grid_name, parameters
     from ltgen_bench.probes.width import Widths
     from ltgen_bench.probes.width_page import notes, table, write_page
 
@@ -161,7 +164,7 @@ def _show(out: Console, jobs: Sequence[Job], folder: Path, command: str) -> None
     left = [f"{job.title}: {job.state}" for job, record in zip(jobs, found, strict=True) if record is None]
     widths = Widths.of(records, list(dict.fromkeys(job.run.label for job in jobs)), parameters)
     print("\n".join(["", table(widths), "", notes(widths), *widths.answers, ""]))
-    for path in write_page(widths, folder, command, left):
+    for path in write_page(widths, folder, grid_name(jobs), command, left):
         print(path)
 
 

@@ -15,7 +15,7 @@ from ltgen_bench.planning.training_time import rough_parameters
 from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.titles import told_apart
 from ltgen_bench.spec.presets import find
-from ltgen_bench.spec.serialise import override
+from ltgen_bench.spec.serialise import digest, override
 from ltgen_bench.spec.specs import MIN_GROUP, NetSpec, RunSpec
 
 LEAST, MOST, NUMBER = 20_000, 1_000_000, 5
@@ -75,6 +75,12 @@ def plan_widths(request: Request, widths: Sequence[int] | None, runs: Path) -> l
         channels = ",".join(map(str, widened(net, width).channels))
         jobs += plan(dataclasses.replace(request, settings=(*request.settings, f"net.channels={channels}")), runs)
     return told_apart(jobs)
+
+
+def grid_name(jobs: Sequence[Job]) -> str:
+    """What the page of these runs is called: the same for more seeds, and before all are done."""
+    first = jobs[0]
+    return f"width-{first.run.dataset.name}-{digest([sorted({j.run.config_id for j in jobs}), first.eval.eval_id])}"
 
 
 def parameters(run: RunSpec) -> int:

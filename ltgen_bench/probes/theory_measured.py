@@ -78,7 +78,7 @@ def assess(
     majority, minority: gradients of single images, (images, parameters), in random order; of a large network a random
     choice of parameters will do. a: the majority's share of a batch of n (of the two groups alone). As many images of
     each group as half of the smaller one has say what its mean is; the others are made into batches that share none.
-    Raises UsageError f
+    Raises UsageError for a batch without one of the groups, too few images, or gradients that are all the same.
     """
     counts = round(a * n), n - round(a * n)
     if min(counts) < 1:

@@ -21,7 +21,6 @@ from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row, run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.serialise import digest
 from ltgen_bench.spec.specs import RunSpec
 
 GROUPS = ("majority", "minority")
@@ -82,11 +81,6 @@ class Widths:
         }
         by_method = {m: tuple(cell for (label, _), cell in cells.items() if label == m) for m in methods}
         return cls(tuple(records), distance, {m: its for m, its in by_method.items() if its})
-
-    @property
-    def id(self) -> str:
-        """Of the grid, whatever seeds it has."""
-        return digest([sorted({record.run.config_id for record in self.records}), self.records[0].eval_id])
 
     @property
     def name(self) -> str:

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 LINES = {"majority": "-", "minority": "--"}
 
 
-def write_page(widths: Widths, folder: Path, command: str, left: Sequence[str] = ()) -> list[Path]:
-    """width-<dataset>-<id of the grid>.json, .md and .png in a folder; the paths. left: runs without a result."""
-    name = f"width-{widths.records[0].run.dataset.name}-{widths.id}"
+def write_page(widths: Widths, folder: Path, name: str, command: str, left: Sequence[str] = ()) -> list[Path]:
+    """NAME.json, NAME.md and NAME.png in a folder; the paths. left: runs without a result."""
     data, page, picture = (folder / f"{name}.{suffix}" for suffix in ("json", "md", "png"))
     write_json(data, widths.to_json())
     draw(widths, picture)
