@@ -1,4 +1,4 @@
-"""What scripts and notebooks call: plan a grid and run it, score images, load results. Reached as `ltgen_bench.plan`.
+"""What scripts and notebooks call: plan a grid and run it, score runs and images, load results: `ltgen_bench.plan`.
 
 Errors are those of the command line: UsageError, in one sentence, for whatever the caller can mend.
 """
@@ -28,15 +28,18 @@ from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
-from ltgen_bench.planning.evaluations import Evaluation, sweep
+from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
+from ltgen_bench.planning.plan import rescore as rescore_run
 from ltgen_bench.runs.chains import startable
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.runs.run_folder import find_run
 from ltgen_bench.scoring.extractors import extractor
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +56,7 @@ class Options(TypedDict, total=False):
 
     imbalance: largest class / smallest class, None for the images as they come; size: pixels to reduce images to; data,
     reference: the images of `imagefolder`; data_name: gives them a page of their own; data_dir: of prepared datasets;
+    against: the real images to score against, "balanced" (as many of each class; the default), "train" or "test";
     features: the extractor, by default the preset's; features_weights: its file; device: auto, cpu, cuda or cuda:N.
     """
 
@@ -61,20 +65,30 @@ class Options(TypedDict, total=False):
     data: AnyPath
     data_name: str
     reference: AnyPath
+    against: str
     data_dir: AnyPath
     features: str
     features_weights: AnyPath
     device: str
 
 
-class PlanOptions(Options, total=False):
-    """What `plan` knows besides.
+class EvaluationOptions(Options, total=False):
+    """What `plan` and `rescore` know besides.
 
-    omega: strengths of guidance to sample and score each run at, by default the preset's; snapshots: steps of each
-    training to score besides its end, as runs of so many steps.
+    omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win.
     """
 
     omega: float | Iterable[float]
+    protocol: str | Iterable[str]
+
+
+class PlanOptions(EvaluationOptions, total=False):
+    """What `plan` knows besides.
+
+    snapshots: steps of each training to score besides its end, as runs of so many steps.
+    """
+
     snapshots: Iterable[int]
 
 
@@ -101,14 +115,37 @@ def plan(
         datasets=_names(datasets),
         seeds=_whole("seeds", seeds),
         preset=preset,
-        settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
+        settings=_settings(settings),
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
-        evaluations=_sweep(options),
+        evaluations=_evaluations(options),
         snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
+
+
+def rescore(
+    run: AnyPath,
+    *,
+    settings: Mapping[str, object] | None = None,
+    runs: AnyPath = "runs",
+    **options: Unpack[EvaluationOptions],
+) -> list[Job]:
+    """The jobs that score a trained run with other sampling or features, for `run`; nothing is trained again.
+
+    run: the start of its id, or its folder. settings: of sampling, {"sample.steps": 250}. What is not named stays as in
+    its first score.
+    """
+    _refuse_unknown(options, EvaluationOptions, rescore)
+    for name in ("imbalance", "size", "data_name"):
+        if name in options:
+            raise UsageError(f"rescore(..., {name}=...): a run has its own, leave it out")
+    run_folder = find_run(_path(runs), os.fspath(run))
+    if not isinstance(run_folder.spec, RunSpec):
+        raise UsageError(f"{run}: images made elsewhere are scored as they are; use score(images, dataset)")
+    how = (_data(options), _execution(options), _evaluations(options))
+    return rescore_run(run_folder, _settings(settings), options.get("features"), *how)
 
 
 def run(
@@ -157,12 +194,13 @@ def score(
         )
     kind, data_name = registry.dataset(dataset, f"score(..., {dataset!r})")
     data = _data(options).named(data_name).open(kind).load()
+    real = RealImages.of(data, options.get("against") or "balanced")
     given = images if isinstance(images, Images) else read(_path(images), data)
     name = options.get("features") or PRESETS[kind.preset].features
     execution = _execution(options)
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
-    return Scoring(given, RealImages.of(data), network, cache=folder).scores()
+    return Scoring(given, real, network, cache=folder).scores()
 
 
 def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
@@ -225,9 +263,15 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
         raise unknown("option", name, known, f"{function.__name__}(...)")
 
 
-def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
+def _settings(settings: Mapping[str, object] | None) -> list[str]:
+    """As they are typed after --set."""
+    return [f"{name}={_text(value)}" for name, value in (settings or {}).items()]
+
+
+def _evaluations(options: EvaluationOptions) -> tuple[Evaluation, ...]:
     omega = options.get("omega", ())
-    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
+    omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
+    return asked_for(omegas, _names(options.get("protocol", ())))
 
 
 def _whole(name: str, numbers: Iterable[int]) -> list[int]:
@@ -256,7 +300,14 @@ def _text(value: object) -> str:
 def _data(options: Mapping[str, Any]) -> DataOptions:
     paths = {name: str(_path(options[name])) for name in ("data", "reference", "data_dir") if options.get(name)}
     name = options.get("data_name")
-    return DataOptions(options.get("imbalance", "default"), options.get("size"), None, **paths, data_name=name)
+    return DataOptions(
+        options.get("imbalance", "default"),
+        options.get("size"),
+        None,
+        **paths,
+        data_name=name,
+        against=options.get("against"),
+    )
 
 
 def _execution(options: Mapping[str, Any]) -> Execution:

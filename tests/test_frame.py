@@ -17,7 +17,7 @@ MakeRecord = Callable[..., Record]
 
 def test_what_identifies_a_record_is_made_once_not_once_for_each_figure(make_record: MakeRecord) -> None:
     records = [make_record("cm", 9.0), make_record("ddpm", 12.0)]
-    with mock.patch.object(frame, "_identity", wraps=frame._identity) as made:
+    with mock.patch.object(frame, "identity", wraps=frame.identity) as made:
         assert len(figures(records)) == sum(len(groups) for r in records for groups in r.scores.values())
     assert made.call_count == len(records)
 

@@ -146,8 +146,22 @@ def test_measured_gradients_of_the_assumed_kind_agree_with_the_theory() -> None:
     assert found.nearest == pytest.approx(found.scalar, abs=0.02)
     assert found.agreement == pytest.approx(found.sign, abs=0.02)
     assert found.formula == pytest.approx(float(theory.theorem_2_1(0.75, 1, 5, 64, -0.3)), abs=0.02)
+    assert found.scaled == pytest.approx(found.formula, abs=0.02)
     assert max(abs(found.kurtosis_majority), abs(found.means_kurtosis), found.noise_spread) < 0.2
     assert 0 < found.nearest_se < 0.01
+
+
+def test_parameters_with_noise_of_their_own_are_taken_in_units_of_it() -> None:
+    """As in networks, where a few parameters have most of all gradients."""
+    majority, minority = gradients(6_000, 400, -0.3, 5.0, 0)
+    alike = assess(majority, minority, a=0.75, n=64)
+    units = np.random.default_rng(1).lognormal(0, 2, 6_000)
+    units[:10] = 0
+    found = assess(majority * units, minority * units, a=0.75, n=64)
+    assert found.parameters == 5_990
+    assert found.noise_spread > 3
+    for name in ("scaled", "scalar", "sign", "nearest", "agreement", "cos_scaled", "means_kurtosis"):
+        assert getattr(found, name) == pytest.approx(getattr(alike, name), abs=0.01), name
 
 
 def noise() -> np.ndarray:
@@ -164,6 +178,8 @@ def test_gradients_that_are_noise_have_no_cosine() -> None:
 
 def test_what_cannot_be_assessed_is_refused_in_a_sentence() -> None:
     majority, minority = gradients(10, 40, 0.0, 1.0, 0)
+    with pytest.raises(UsageError, match=r"the same for all images"):
+        assess(np.ones((40, 10)), np.ones((40, 10)), a=0.75, n=8)
     with pytest.raises(UsageError, match=r"holds only one of the groups"):
         assess(majority, minority, a=0.99, n=8)
     with pytest.raises(UsageError, match=r"batches of 24 \+ 8 need more gradients than 40 .*with 96 of each"):
@@ -197,7 +213,18 @@ def test_a_file_in_the_place_of_the_pages_folder_is_refused(cli: Callable[..., A
     assert "name a folder" in done.err
 
 
+def test_no_leaderboards_are_made_unasked(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in ("theory", "page"):
+        done = cli("probe", command)
+        assert done.code == 2
+        assert "there is no leaderboards" in done.err
+    assert not [*tmp_path.iterdir()]
+
+
 def test_measured_gradients_have_their_line_on_the_page() -> None:
-    line = theory_page.measured_table([("cm, step 100", assess(*gradients(500, 200, 0.2, 4.0, 2), a=0.75, n=32))])
+    line = theory_page.measured_tables([("cm, step 100", assess(*gradients(500, 200, 0.2, 4.0, 2), a=0.75, n=32))])
     assert "| cm, step 100 |" in line
-    assert "hidden in noise" in theory_page.measured_table([("ddpm", assess(*noise(), a=0.75, n=8))])
+    assert "hidden in noise" in theory_page.measured_tables([("ddpm", assess(*noise(), a=0.75, n=8))])

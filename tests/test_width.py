@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from ltgen_bench.diffusion.unet import build
+from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.training_time import rough_parameters
 from ltgen_bench.planning.widths import check_widths, parameters, plan_widths, usual_widths, widened
+from ltgen_bench.probes import width_claim
 from ltgen_bench.probes.width import Widths, mean_and_interval
 from ltgen_bench.probes.width_page import table, write_page
 from ltgen_bench.runs.job import Execution
@@ -57,12 +59,16 @@ def widths(make_record: Callable[..., Record]) -> Callable[[Figures], Widths]:
 def test_a_gap_that_closes_and_help_where_capacity_is_scarce_are_told(widths: Callable[[Figures], Widths]) -> None:
     found = widths(CLOSING)
     assert found.base == "ddpm"
-    gap = found.gap_over_width("ddpm")
+    gap = found.over_width("ddpm", lambda cell: cell.gap)
     assert gap is not None
     assert gap.pairs == {0: (10, 40), 1: (11, 41), 2: (11, 42)}
     assert found.answers == [
         "ddpm: the gap closes with width (narrowest less widest +30.33 [+28.90, +31.77])",
+        "ddpm: the minority's distance over the majority's falls with width "
+        "(narrowest less widest +0.47 [+0.42, +0.52])",
         "cm: the gap closes with width (narrowest less widest +10.67 [+6.87, +14.46])",
+        "cm: not resolved whether the minority's distance over the majority's falls with width (narrowest less widest "
+        "+0.08 [-0.01, +0.17]; the interval holds 0)",
         "cm: it helps the minority more in the narrowest network (narrowest less widest +19.67 [+16.80, +22.54])",
     ]
 
@@ -74,7 +80,13 @@ def test_what_is_not_resolved_is_called_so(widths: Callable[[Figures], Widths]) 
     assert "the interval holds 0" in widths(same).answers[0]
     apart = widths({("ddpm", 8): ((50, 90),), ("cm", 8): ((50, 80),), ("cm", 16): ((50, 70),)})
     assert "cannot be told" in apart.answers[0]
-    assert "cannot be told" in apart.answers[2]  # the baseline has one width only
+    assert "cannot be told" in apart.answers[-1]  # the baseline has one width only
+
+
+def test_a_ratio_is_taken_only_where_it_means_something(widths: Callable[[Figures], Widths]) -> None:
+    found = widths({("ddpm", 8): ((10, 20), (0, 20), (-1, 20)), ("ddpm", 16): ((10, 15), (5, 10), (5, 10))})
+    assert [cell.ratio for cell in found.cells] == [{0: 2}, {0: 1.5, 1: 2, 2: 2}]
+    assert "1 of the 3 seeds" in found.answers[1]
 
 
 def test_the_table_has_a_line_for_each_network_and_method(widths: Callable[[Figures], Widths]) -> None:
@@ -115,6 +127,20 @@ def test_the_page_is_the_same_each_time_and_holds_every_figure(
     assert "no result of a run: failed" in text
     assert f"]({once[2].name})" in text
     assert "{" not in text
+
+
+def test_the_page_of_claims_shows_what_was_found(widths: Callable[[Figures], Widths], tmp_path: Path) -> None:
+    assert "Nothing was measured yet." in width_claim.section(tmp_path)
+    found = widths(CLOSING)
+    data, page, picture = write_page(found, tmp_path, "COMMAND")
+    (tmp_path / "reading-width.md").write_text("Seen so.\n")
+    text = width_claim.section(tmp_path)
+    assert all(f"- {answer}\n" in text for answer in found.answers)
+    assert all(f"]({path.name})" in text for path in (data, page, picture))
+    assert text.index("Seen so.") < text.index("### digitslt")
+    data.write_text("{")
+    with pytest.raises(UsageError, match=f"{data.name} is damaged"):
+        width_claim.section(tmp_path)
 
 
 def test_more_seeds_make_the_same_page_and_another_width_another(widths: Callable[[Figures], Widths]) -> None:

@@ -53,6 +53,16 @@ CsvFile = Annotated[
 ]
 
 
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SET",
+        help="Real images to score against: balanced (as many of each class), train (long-tailed) or test; default: "
+        "balanced, or as in the first score.",
+    ),
+]
+
+
 DataName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Gives your images a page of their own, as imagefolder-NAME."),
@@ -153,6 +163,21 @@ Omega = Annotated[
 ]
 
 
+ProtocolNames = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME,...",
+        help="Sample and score as these papers do, from one training: ltgen-bench list protocols. Other options win.",
+    ),
+]
+
+
+def listed(text: str | None) -> list[str]:
+    """The parts of `a,b`; none where nothing was given."""
+    return [] if text is None else text.split(",")
+
+
 def data_options(
     imbalance: str | None,
     size: int | None,
@@ -160,6 +185,7 @@ def data_options(
     reference: Path | None,
     data_dir: Path | None,
     data_name: str | None = None,
+    against: str | None = None,
 ) -> DataOptions:
     from ltgen_bench.runs.job import DataOptions
 
@@ -172,7 +198,7 @@ def data_options(
         except ValueError:
             raise UsageError(f"--imbalance {imbalance}: give a number, for example 100, or none") from None
     data_text, reference_text, dir_text = (str(p) if p else None for p in (data, reference, data_dir))
-    return DataOptions(ratio, size, None, data_text, reference_text, dir_text, data_name)
+    return DataOptions(ratio, size, None, data_text, reference_text, dir_text, data_name, against)
 
 
 def whole_numbers(option: str, text: str, example: str) -> list[int]:

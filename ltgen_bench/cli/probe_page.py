@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ltgen_bench.cli.options import RUNS, RunsDir
-from ltgen_bench.cli.paths import path_option
 from ltgen_bench.cli.probe import probe
-from ltgen_bench.cli.probe_theory import CLAIMS
+from ltgen_bench.cli.probe_theory import Claims, claims_folder
 
 
 @probe.command(
@@ -25,20 +23,19 @@ def page(
         list[str] | None,
         typer.Argument(metavar="[RUN...]", help="Runs that were probed: their ids' start, or folders."),
     ] = None,
-    folder: Annotated[
-        Path, path_option("--page", "Folder of the page, made if it is not there.", holds="folder")
-    ] = CLAIMS,
+    page: Claims = None,
     runs: RunsDir = RUNS,
 ) -> None:
     """Make the page of claims from what was probed, of these runs and of those that it had before.
 
     What probes found is copied into probes/ beside the page, which is made from there. Your own words go into
-    reading-pruning.md, reading-reserve.md and reading-dominance.md there.
+    reading-pruning.md, reading-reserve.md, reading-dominance.md and reading-width.md there.
     """
     from ltgen_bench.errors import UsageError
     from ltgen_bench.probes import claims_page, theory_page
     from ltgen_bench.runs.run_folder import find_run
 
+    folder = claims_folder(page)
     found = [find_run(runs, name).path for name in names or ()]
     for run in found:
         if not list(run.glob("probe-*.json")):

@@ -5,10 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from ltgen_bench.cli.options import BOARDS
 from ltgen_bench.cli.paths import path_option
 from ltgen_bench.cli.probe import probe
+from ltgen_bench.errors import UsageError
 
-CLAIMS = Path("leaderboards/claims")
+Claims = Annotated[
+    Path | None,
+    path_option(
+        "--page", "Folder of the page, made if it is not there; default: claims in leaderboards.", holds="folder"
+    ),
+]
+
+
+def claims_folder(named: Path | None) -> Path:
+    """Where the page goes. Raises UsageError when no folder is named and there are no leaderboards here."""
+    if named is None and not BOARDS.is_dir():
+        raise UsageError(
+            f"there is no {BOARDS} in {Path.cwd()}: name a folder for the page, also a new one, with --page"
+        )
+    return named or BOARDS / "claims"
 
 
 @probe.command(
@@ -18,11 +34,7 @@ CLAIMS = Path("leaderboards/claims")
 
 `ltgen-bench probe theory --page elsewhere`"""
 )
-def theory(
-    page: Annotated[
-        Path, path_option("--page", "Folder of the page, made if it is not there.", holds="folder")
-    ] = CLAIMS,
-) -> None:
+def theory(page: Claims = None) -> None:
     """Check CM's theorems numerically: formulas beside draws, in theory.md and theory.png.
 
     Needs no run and takes seconds. What `probe dominance` measured and `probe page` took is in it, too.
@@ -30,5 +42,6 @@ def theory(
     from ltgen_bench.probes.claims_page import measured, taken
     from ltgen_bench.probes.theory_page import write_page
 
-    for path in write_page(page, measured(taken(page))):
+    folder = claims_folder(page)
+    for path in write_page(folder, measured(taken(folder))):
         print(path)

@@ -11,6 +11,7 @@ import typer
 from ltgen_bench.cli.options import (
     RUNS,
     Address,
+    Against,
     CpusPerRun,
     Data,
     DataDir,
@@ -73,6 +74,7 @@ def width(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
@@ -112,7 +114,7 @@ def width(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir, data_name),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name, against),
         execution=Execution(device=device, features_weights=str(features_weights) if features_weights else None),
     )
     chosen = check_widths(whole_numbers("--widths", widths, "8,16,32")) if widths is not None else None
@@ -174,6 +176,8 @@ def _command(request: Request, widths: Sequence[int] | None) -> list[str]:
         words += ["--preset", request.preset]
     if request.data.imbalance != "default":
         words += ["--imbalance", "none" if request.data.imbalance is None else f"{request.data.imbalance:g}"]
+    if request.data.against:
+        words += ["--against", request.data.against]
     if request.features:
         words += ["--features", request.features]
     return words + [word for setting in request.settings for word in ("--set", setting)]

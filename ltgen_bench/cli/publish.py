@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from ltgen_bench.cli.options import (
     RunsDir,
 )
 from ltgen_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    from ltgen_bench.runs.record import Record
 
 
 @app.command(epilog="Example:\n\n`ltgen-bench export 3f2a my-model`")
@@ -42,7 +39,7 @@ def publish(
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
 ) -> None:
-    """Copy the results of runs to the leaderboards' records."""
+    """Copy the results of runs to the leaderboards' records; of a run that failed, why."""
     import sys
 
     from ltgen_bench.leaderboard import folder as boards
@@ -59,7 +56,8 @@ def publish(
         )
     for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
+        if record is None or not new or not isinstance(record.eval, EvalSpec):
+            continue
         run, code = record.run, record.provenance.get("code", {})
-        if new and isinstance(record.eval, EvalSpec):
-            for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
-                print(f"note: {doubt}", file=sys.stderr)
+        for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
+            print(f"note: {doubt}", file=sys.stderr)

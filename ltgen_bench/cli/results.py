@@ -26,21 +26,20 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
     from ltgen_bench.leaderboard.standing import standing
     from ltgen_bench.leaderboard.text import score_text, table_text
 
+    of_runs = beside([], runs)
+    records, problems = of_runs.records, of_runs.problems
     if len(finished) == 1:
         ((work, record),) = finished
         picture = work.run_folder.picture(record.eval)
         out.print(f"\n{score_text(record)}\nsamples: {picture if picture.exists() else picture.with_suffix('.npz')}")
-    of_runs = beside([], runs)
-    records, problems = of_runs.records, of_runs.problems
-    if len(finished) == 1:
-        of_dataset, _ = published(BOARDS, finished[0][1].run.dataset.name)
-        if where := standing(finished[0][1], [*of_dataset, *records]):
+        if where := standing(record, [*published(BOARDS, record.run.dataset.name)[0], *records]):
             out.print(where)
     pages = build(records, unfinished=of_runs.unfinished)
     for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
         if len(finished) > 1:
             of_dataset = [record for record in records if record.run.dataset.name == dataset]
-            out.print(f"\n{dataset}: {table_text(of_dataset, {record.run_id for _, record in finished})}")
+            ours = {record.run_id for _, record in finished}
+            out.print(f"\n{dataset}: {table_text(of_dataset, ours, unfinished=of_runs.unfinished)}")
         path = runs / f"{dataset}.md"
         try:
             write_text(path, pages[dataset])

@@ -12,6 +12,7 @@ from ltgen_bench.cli.closing import closing
 from ltgen_bench.cli.options import (
     RUNS,
     Address,
+    Against,
     CpusPerRun,
     Data,
     DataDir,
@@ -27,6 +28,7 @@ from ltgen_bench.cli.options import (
     Methods,
     Omega,
     PresetName,
+    ProtocolNames,
     Reference,
     RetryFailed,
     RunsDir,
@@ -34,6 +36,7 @@ from ltgen_bench.cli.options import (
     Settings,
     Size,
     data_options,
+    listed,
     whole_numbers,
 )
 from ltgen_bench.cli.outlook import fates, warnings
@@ -69,6 +72,7 @@ def run(
     preset: PresetName = None,
     set_: Settings = None,
     omega: Omega = None,
+    protocol: ProtocolNames = None,
     snapshots: Annotated[
         str | None,
         typer.Option(metavar="STEP,...", help="Score each training at these steps too, comma-separated."),
@@ -77,6 +81,7 @@ def run(
     size: Size = None,
     data: Data = None,
     reference: Reference = None,
+    against: Against = None,
     data_name: DataName = None,
     features: Features = None,
     features_weights: FeaturesWeights = None,
@@ -108,7 +113,7 @@ def run(
     A run that was interrupted goes on when the same command is given again.
     """
     from ltgen_bench.cli.progress import console
-    from ltgen_bench.planning.evaluations import sweep
+    from ltgen_bench.planning.evaluations import asked_for, departures
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.job import Execution
 
@@ -121,7 +126,7 @@ def run(
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
         features=features,
-        data=data_options(imbalance, size, data, reference, data_dir, data_name),
+        data=data_options(imbalance, size, data, reference, data_dir, data_name, against),
         execution=Execution(
             device=device,
             features_weights=str(features_weights) if features_weights else None,
@@ -130,11 +135,14 @@ def run(
             track=tuple(track or ()),
         ),
         again=again,
-        evaluations=sweep(omega.split(",") if omega is not None else ()),
+        evaluations=asked_for(listed(omega), listed(protocol)),
         snapshots=whole_numbers("--snapshots", snapshots, "60000,200000") if snapshots is not None else (),
     )
+    jobs = plan(request, runs)
+    for note in departures(jobs, listed(protocol)):
+        out.print(note)
     launching = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
-    code = carry_out(out, plan(request, runs), runs, launching, retry_failed=retry_failed, again=again, dry_run=dry_run)
+    code = carry_out(out, jobs, runs, launching, retry_failed=retry_failed, again=again, dry_run=dry_run)
     if code:
         raise typer.Exit(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images, describe_shape
-from ltgen_bench.errors import UsageError
-from ltgen_bench.spec.specs import DatasetSpec
+from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.spec.specs import DatasetSpec, Reference
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class LongTail:
     def class_counts(self) -> tuple[int, ...]:
         """Training images of each class id."""
         return self.spec.class_counts
+
+    def real(self, name: str) -> Images:
+        """The images to score against that are called so (see `specs.Reference`). Raises UsageError for another name,
+        and where there are none."""
+        sets: dict[str, Images | None] = {"balanced": self.reference, "train": self.train, "test": self.test}
+        if name not in sets:
+            raise unknown("set of real images", name, typing.get_args(Reference), "--against")
+        if (images := sets[name]) is None:
+            raise UsageError(f"--against test: {self.spec.name} has no test images; score against balanced or train")
+        return images
 
     def describe(self) -> list[str]:
         """What a run takes from it, in lines of text: size and number of the images, the classes with their ids."""

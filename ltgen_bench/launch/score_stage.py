@@ -49,9 +49,8 @@ def evaluate(
         )
     cache = run_folder.runs / "features"
     equal = not isinstance(score_spec, EvalSpec) or score_spec.sample.labels == "balanced"
-    scoring = Scoring(
-        images, RealImages.of(data), features, cache=cache, seed=source.seed, progress=progress, equal=equal
-    )
+    real = RealImages.of(data, score_spec.reference)
+    scoring = Scoring(images, real, features, cache=cache, seed=source.seed, progress=progress, equal=equal)
     scores, pulls = scoring.scores(), scoring.attribution()
     for classes in pulls.scores.values():
         for c, figures in classes.items():

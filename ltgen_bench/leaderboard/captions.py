@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import ExternalSpec
+from ltgen_bench.spec.protocols import called, trained
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
 """What `sample.labels` says."""
+
+REFERENCES = {"balanced": "", "train": "the long-tailed training set, ", "test": "the test set, "}
+"""What `--against` says, where it is not the usual."""
 
 
 def title(record: Record) -> str:
@@ -41,7 +45,15 @@ def caption(records: Sequence[Record]) -> str:
         _scoring_line(records[0]),
         f"- protocol {run.protocol}, score version {score.score_version}",
     ]
+    named = [f"{what} {' or '.join(f'`{name}`' for name in names)}" for what, names in _papers(run, score) if names]
+    if named:
+        lines.append(f"- as in papers (`ltgen-bench show protocol NAME`): {'; '.join(named)}")
     return "\n".join(lines)
+
+
+def _papers(run: RunSpec, score: EvalSpec) -> list[tuple[str, list[str]]]:
+    """The papers' protocols that have these settings."""
+    return [("evaluated as by", called(score)), ("trained as by", trained(run))]
 
 
 def given_title(records: Sequence[Record]) -> str:
@@ -69,7 +81,7 @@ def _scoring_line(record: Record) -> str:
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
-        f"({_group_sizes(record)}); reference `{score.reference_sha256[:12]}`"
+        f"({_group_sizes(record)}); reference {REFERENCES[score.reference]}`{score.reference_sha256[:12]}`"
     )
 
 

@@ -72,37 +72,48 @@ def _plain(metric: str, column: Column, found: Paired) -> dict[str, Any]:
 
 
 def compare(a: Side, b: Side) -> list[Comparison]:
-    """One comparison for each table that both have rows in. Raises UsageError where there is none, and says why."""
+    """One comparison for each row, or pair of rows, of each table that both have rows in.
+
+    Raises UsageError where there is nothing to compare, and says why.
+    """
     first, second = _by_table(a), _by_table(b)
     if not first.keys() & second.keys():
         raise UsageError(f"{a.name} and {b.name} cannot be compared: {_what_differs(a.records, b.records)}")
-    return [
-        Comparison(board, board.beside(*rows))
-        for key, board in _boards([*a.others, *b.others, *a.records, *b.records])
-        if key in first and key in second
-        for rows in _row_pairs(a, b, first[key], second[key])
-    ]
+    found, problems = [], []
+    for key, board in _boards([*a.others, *b.others, *a.records, *b.records]):
+        for one, other in _row_pairs(first.get(key, []), second.get(key, [])):
+            if problem := _problem(one, other):
+                problems.append(problem)
+            else:
+                found.append(Comparison(board, board.beside(_row(one), _row(other))))
+    if found:
+        return found
+    if problems:
+        raise UsageError(f"{a.name} and {b.name} {problems[0]}")
+    labels = [", ".join(sorted({record.run.label for record in side.records})) for side in (a, b)]
+    raise UsageError(f"{a.name} holds {labels[0]} and {b.name} holds {labels[1]}: name the two to compare")
 
 
-def _row_pairs(a: Side, b: Side, first: Sequence[Record], second: Sequence[Record]) -> Iterator[tuple[Row, Row]]:
-    """The rows of one table that are to be compared."""
+def _row_pairs(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[list[Record], list[Record]]]:
+    """What is to be compared in one table: the only row of each side, else the rows that both have."""
     mine, its = _by_config(first), _by_config(second)
-    same = mine.keys() & its.keys()
     if len(mine) == len(its) == 1:
-        pairs = [(next(iter(mine.values())), next(iter(its.values())))]
-    elif same:
-        pairs = [(mine[config], its[config]) for config in mine if config in same]
-    else:
-        labels = [", ".join(sorted({r.run.label for r in records})) for records in (first, second)]
-        raise UsageError(f"{a.name} holds {labels[0]} and {b.name} {labels[1]}, none of them both: name two methods")
-    for one, other in pairs:
-        seeds = [sorted({record.run.seed for record in records}) for records in (one, other)]
-        if one == other:
-            raise UsageError(f"{a.name} and {b.name} are the same results")
-        if not set(seeds[0]) & set(seeds[1]):
-            have = [", ".join(map(str, each)) for each in seeds]
-            raise UsageError(f"{a.name} and {b.name} have no seed in common: {have[0]} and {have[1]}")
-        yield Row(one[0].run.label, tuple(one)), Row(other[0].run.label, tuple(other))
+        return list(zip(mine.values(), its.values(), strict=True))
+    return [(mine[config], its[config]) for config in mine if config in its]
+
+
+def _problem(one: Sequence[Record], other: Sequence[Record]) -> str:
+    """What keeps two rows from being compared."""
+    seeds = [sorted({record.run.seed for record in records}) for records in (one, other)]
+    if one == other:
+        return "are the same results"
+    if set(seeds[0]).isdisjoint(seeds[1]):
+        return f"have no seed in common: {' and '.join(', '.join(map(str, each)) for each in seeds)}"
+    return ""
+
+
+def _row(records: Sequence[Record]) -> Row:
+    return Row(records[0].run.label, tuple(records))
 
 
 def _by_table(side: Side) -> dict[str, list[Record]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -42,9 +41,9 @@ def dataset_pages(
 
     own: what is not published, which pages mark. unfinished: runs without a result.
     """
-    by_dataset: dict[str, list[Record]] = defaultdict(list)
+    by_dataset: dict[str, list[Record]] = {one.run.dataset.name: [] for one in unfinished}
     for record in ordered(records):
-        by_dataset[record.run.dataset.name].append(record)
+        by_dataset.setdefault(record.run.dataset.name, []).append(record)
     return [_page(name, found, own, unfinished) for name, found in sorted(by_dataset.items())]
 
 

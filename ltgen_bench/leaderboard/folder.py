@@ -5,20 +5,21 @@ from __future__ import annotations
 import glob
 import itertools
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.beside import Beside
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
+from ltgen_bench.leaderboard.index import heading_of, index_text, other_pages
 from ltgen_bench.leaderboard.kept import Kept, keep, record_path
 from ltgen_bench.leaderboard.pages import page_text
 from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile, made_of
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
-from ltgen_bench.leaderboard.rows import key_of
+from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -42,17 +43,23 @@ class Page:
             file.write(self.text.encode())
 
 
-def pages(records: Iterable[Record], kept: Kept) -> list[Page | PictureFile]:
-    """The pages of all records, one per dataset, and their pictures; nothing is written."""
-    return [made for page in dataset_pages(records) for made in _page(page, kept, kept.folder)]
-
-
-def _page(page: DatasetPage, kept: Kept, folder: Path) -> Iterator[Page | PictureFile]:
-    pictures = pictures_of(page, kept)
-    shown = {title: [_line(picture) for picture in found] for title, found in pictures.items()}
-    yield Page(folder / f"{page.dataset}.md", page_text(page, shown))
-    for picture in itertools.chain(*pictures.values()):
-        yield PictureFile(folder / FOLDER / f"{picture.name}.png", picture)
+def _with_pictures(
+    found: Sequence[DatasetPage], kept: Kept, folder: Path, others: Mapping[str, str]
+) -> list[Page | PictureFile]:
+    """Pages, their pictures, and the index. others: see `index_text`."""
+    made: list[Page | PictureFile] = []
+    first: dict[str, str] = {}
+    for page in found:
+        pictures = pictures_of(page, kept)
+        lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
+        made.append(Page(folder / f"{page.dataset}.md", page_text(page, lines)))
+        drawn = list(itertools.chain(*pictures.values()))
+        made += [PictureFile(folder / FOLDER / f"{picture.name}.png", picture) for picture in drawn]
+        if drawn:
+            first[page.dataset] = _line(drawn[0])
+    if (text := index_text(folder / "README.md", found, first, others)) is not None:
+        made.append(Page(folder / "README.md", text))
+    return made
 
 
 def _line(picture: Picture) -> str:
@@ -60,12 +67,18 @@ def _line(picture: Picture) -> str:
     return f"![{alt}]({FOLDER}/{urllib.parse.quote(picture.name)}.png)"
 
 
-def all_pages(records: Iterable[Record], folder: Path) -> tuple[list[Page | PictureFile], list[str]]:
-    """All that is made of a leaderboards folder, and what is wrong with files that are left out."""
+def all_pages(
+    records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()
+) -> tuple[list[Page | PictureFile], list[str]]:
+    """All that is made of a leaderboards folder, and what is wrong with files that are left out.
+
+    unfinished: runs without a result.
+    """
     kept = Kept(folder)
-    made = pages(records, kept)
-    reports, problems = reported(folder)
-    return [*made, *reports], kept.problems + problems
+    reports, problems = reported(folder, records)
+    others = other_pages(folder) | {page.path.name: heading_of(page.text) for page in reports}
+    made = _with_pictures(dataset_pages(records, unfinished=unfinished), kept, folder, others)
+    return [*reports, *made], kept.problems + problems
 
 
 def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
@@ -76,21 +89,21 @@ def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
 
 def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFile]:
     """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
-    mine = {record.run.dataset.name for record in found.records if key_of(record) in found.own}
-    mine |= {one.run.dataset.name for one in found.unfinished}
-    records = [record for record in found.records if record.run.dataset.name in mine]
-    built = dataset_pages(records, found.own, found.unfinished)
-    return [made for page in built for made in _page(page, kept, runs / "leaderboard")]
+    records = [record for record in found.records if record.run.dataset.name in found.datasets]
+    unfinished = [one for one in found.unfinished if one.run.dataset.name in found.datasets]
+    built = dataset_pages(records, found.own, unfinished)
+    return _with_pictures(built, kept, runs / "leaderboard", {})
 
 
-def reported(folder: Path) -> tuple[list[Page], list[str]]:
-    """The page of what papers report, and what is wrong with its table; neither when the folder has no such table."""
+def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[str]]:
+    """The page of what papers report, with those of the records that may stand beside it, and what is wrong with its
+    table; neither when the folder has no such table."""
     table = folder / "published.csv"
     if not table.exists():
         return [], []
     figures, problems = read(table)
     return [] if problems else [
-        Page(folder / "published.md", published_page(figures), f"the lines of {table}")
+        Page(folder / "published.md", published_page(figures, records), f"the lines of {table}")
     ], problems
 
 
@@ -99,25 +112,31 @@ def published(folder: Path, dataset: str = "") -> tuple[list[Record], list[str]]
     return read_records(folder / "results" / dataset, "**/*.json")
 
 
-def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record | None, bool]]:
     """Copy the results of runs into a leaderboards folder: each file, and whether it is new, as none is overwritten.
 
-    Beside them a few images and the losses are kept, for pictures.
-
-    Raises UsageError, before anything is written, when a run has no result or a damaged one.
+    Beside them a few images and the losses are kept, for pictures. Of a run that failed why it did, in place of a
+    record. Raises UsageError, before anything is written, when a run has neither, or a damaged result.
     """
     found: list[tuple[RunFolder, Record]] = []
+    failed: list[RunFolder] = []
     for run_folder in run_folders:
         records, problems = run_folder.results()
         if problems:
             raise UsageError(f"nothing published: {problems[0]}")
-        if not records:
+        if not records and run_folder.state() != "failed":
             raise UsageError(f"run {run_folder.path.name} has no result yet")
         found += [(run_folder, record) for record in records]
-    return _copies(found, folder)
+        failed += [] if records else [run_folder]
+    return _copies(found, failed, folder)
 
 
-def _copies(found: Iterable[tuple[RunFolder, Record]], folder: Path) -> Iterator[tuple[Path, Record, bool]]:
+def _copies(
+    found: Iterable[tuple[RunFolder, Record]], failed: Iterable[RunFolder], folder: Path
+) -> Iterator[tuple[Path, Record | None, bool]]:
+    for run_folder in failed:
+        if written := publish_failed(run_folder, folder):
+            yield written[0], None, written[1]
     for run_folder, record in found:
         path = record_path(folder, record)
         if new := not path.exists():

@@ -27,7 +27,7 @@ def figures(records: Iterable[Record]) -> pd.DataFrame:
     # What identifies a record is the same in all its rows: made once for each, not once for each figure.
     scores = [record.scores for record in records]
     rows = np.repeat(np.arange(len(records)), [sum(map(len, found.values())) for found in scores])
-    same = pd.DataFrame([_identity(record) for record in records]).take(rows).reset_index(drop=True)
+    same = pd.DataFrame([identity(record) for record in records]).take(rows).reset_index(drop=True)
     # Lists of what is there already: a new object for each of a million figures has the collector go through them all.
     same["metric"] = [metric for found in scores for metric, groups in found.items() for _ in groups]
     same["group"] = [group for found in scores for groups in found.values() for group in groups]
@@ -35,7 +35,8 @@ def figures(records: Iterable[Record]) -> pd.DataFrame:
     return pd.concat([same, values.rename(columns={name: f"figure.{name}" for name in same})], axis=1)
 
 
-def _identity(record: Record) -> dict[str, Any]:
+def identity(record: Record) -> dict[str, Any]:
+    """What identifies a record, and when it was made: settings by the names that `--set` has."""
     run = to_json(record.run)
     methods = {m["name"]: m["params"] | {"version": m["version"]} for m in run.pop("methods", ())}
     return {

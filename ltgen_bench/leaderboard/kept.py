@@ -66,6 +66,16 @@ class Kept:
     runs: Path | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
 
+    def has_strip(self, record: Record) -> bool:
+        """Whether there is something to read."""
+        return _strip_file(self.folder, record).exists() or self._samples(record) is not None
+
+    def _samples(self, record: Record) -> Path | None:
+        if self.runs is None or not isinstance(record.eval, EvalSpec):
+            return None
+        path = RunFolder.of(self.runs, record.run).samples(record.eval.sample)
+        return path if path.exists() else None
+
     def strip(self, record: Record) -> Strip | None:
         path = _strip_file(self.folder, record)
         try:

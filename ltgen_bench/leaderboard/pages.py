@@ -10,7 +10,7 @@ from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
 from ltgen_bench.leaderboard.differences import differences
-from ltgen_bench.leaderboard.first_table import OWN, first_table
+from ltgen_bench.leaderboard.first_table import OWN, first_table, missing_notes
 from ltgen_bench.leaderboard.markdown import folded
 from ltgen_bench.leaderboard.notes import notes_below
 from ltgen_bench.leaderboard.reading import how_to_read
@@ -91,11 +91,7 @@ def _given(board: Board) -> list[str]:
 
 def _notes(board: Board) -> list[str]:
     """On what is peculiar to tables of runs."""
-    notes = []
-    for row in board.all_rows:
-        if missing := board.missing(row):
-            notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")
-    notes += [f"No row for {one.run.label}: seed {one.run.seed} ({one.why})." for one in board.without_result]
+    notes = missing_notes(board)
     if any(row.own for row in board.all_rows):
         notes.append(f"{OWN} not published.")
     return [f"- {note}" for note in notes]

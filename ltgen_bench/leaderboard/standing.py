@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ltgen_bench.leaderboard.board import make_board
-from ltgen_bench.leaderboard.rows import Row, ordered
+from ltgen_bench.leaderboard.rows import Row, key_of, ordered
 from ltgen_bench.leaderboard.statistics import figure_name
 from ltgen_bench.leaderboard.tables import tables
 from ltgen_bench.runs.record import Record
@@ -17,7 +17,8 @@ def standing(record: Record, others: Iterable[Record]) -> str:
     Other seeds of its own configuration count for nothing.
     """
     alike = [r for r in others if r.eval_id == record.eval_id and r.run.config_id != record.run.config_id]
-    board = next(make_board(table) for table in tables(ordered([*alike, record])) if record in table.records)
+    once = {key_of(r): r for r in [*alike, record]}  # what is published and here
+    board = next(make_board(table) for table in tables(ordered(once.values())) if record in table.records)
     ranked = [row for row in board.all_rows if row.mean(board.minority) is not None]
     place = next((i for i, row in enumerate(ranked) if record in row.records), None)
     if place is None or len(ranked) == 1:

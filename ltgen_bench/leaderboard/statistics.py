@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ltgen_bench.leaderboard.paired import deviation
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.headline import DISTANCES
 from ltgen_bench.scoring.metric_table import ARROWS, metric_name, metric_table, shown
@@ -75,5 +76,5 @@ def short_name(record: Record, metric: str | MetricSpec) -> str:
 
 def mean_and_spread(values: Sequence[float], form: str) -> str:
     """mean ± sample standard deviation (n - 1); one value has no spread."""
-    spread = f" ± {statistics.stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
+    spread = f" ± {deviation(values):{form.lstrip('+')}}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{form}}{spread}"

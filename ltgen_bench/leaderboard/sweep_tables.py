@@ -9,10 +9,10 @@ from ltgen_bench.leaderboard.statistics import Column, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
 
 _OMEGA = (
-    "The tables above have the same omega for all. Here each row is sampled at several, from the same trainings; of each "
-    "row, the seeds that all of its values have. The best is that with the smallest distance overall, of the same grid "
-    "for all; a row that lacks a value has none. Choosing on the score favours long grids, and rows that vary more by "
-    "chance: it shows what tuning can give."
+    "The tables above have the same omega for all. Here each row is sampled at several, from the same trainings; of "
+    "each row, the seeds that all of its values have. The best is that with the smallest distance overall, of the same "
+    "grid for all; a row that lacks a value has none. Choosing on the score favours long grids, and rows that vary "
+    "more by chance: it shows what tuning can give."
 )
 
 _STEPS = "Runs that are alike but for the number of their training steps."

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
-from ltgen_bench.leaderboard.first_table import OWN, named, seeds
+from ltgen_bench.leaderboard.first_table import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.paired import SEEDS
 from ltgen_bench.leaderboard.rows import MISSING, Key, Row, ordered
 from ltgen_bench.leaderboard.statistics import Column, columns, figure_name
 from ltgen_bench.leaderboard.tables import tables
+from ltgen_bench.leaderboard.unfinished import Unfinished
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_title, remarks
 from ltgen_bench.spec.specs import RunSpec
@@ -22,13 +23,15 @@ PULLING = 3
 """Classes named of those that pull a distance up."""
 
 
-def table_text(records: Iterable[Record], of: Collection[str], own: Container[Key] = ()) -> str:
+def table_text(
+    records: Iterable[Record], of: Collection[str], own: Container[Key] = (), unfinished: Sequence[Unfinished] = ()
+) -> str:
     """The tables that hold any of these runs, with the distance that ranks alone: title, rows, notes.
 
-    own: of what is not published, which is marked.
+    own: what is not published, which is marked. unfinished: runs without a result.
     """
-    found = tables(ordered(records))
-    return "\n\n".join(_board(make_board(table, own)) for table in found if any(r.run_id in of for r in table.records))
+    found = [table for table in tables(ordered(records)) if any(r.run_id in of for r in table.records)]
+    return "\n\n".join(_board(make_board(table, own, unfinished)) for table in found)
 
 
 def _board(board: Board) -> str:
@@ -45,17 +48,20 @@ def _board(board: Board) -> str:
         notes.append(f"* best of the rows with at least {SEEDS} {headers[1]}, and all that are not resolved from it")
     if any(row.own for row in rows):
         notes.append(f"{OWN} not published")
+    notes += missing_notes(board)
     name = figure_name(board.records[0], board.distance)
     heading = f"{name} {ARROWS['lower']}, {board.title}"
     return "\n".join([heading, table, *notes, *memorised_notes(rows), *remark_notes(rows)])
 
 
 def score_text(record: Record) -> str:
-    """One record for the terminal, a line per group, narrower than 80 columns."""
+    """One record for the terminal, a line per group, the distance that ranks first; narrower than 80 columns."""
     rows = []
     flags: set[str] = set()
     known_metrics = [c.metric for c in columns(record.eval.metrics, SCOPES) if c.figures(record)]
     metrics = [c for c in columns(record.eval.metrics, SCOPES[:1]) if c.metric in known_metrics]
+    if (distance := ranked_by([record])) not in known_metrics and metrics:
+        metrics.insert(0, Column(distance, SCOPES[0]))
     for group in SCOPES:
         of_group = [dataclasses.replace(column, group=group) for column in metrics]
         if known := [found for column in of_group if (found := column.figures(record))]:

@@ -40,7 +40,7 @@ def take(
     options = options.named(data_name)
     data = options.open(kind).load()
     images = read(path, data)
-    check(images, data.reference, data.groups)
+    check(images, data.real(options.against or "balanced"), data.groups, cut=False)
     images = images[canonical(images)[0]]
     spec = ExternalSpec(name, data.spec, len(images), images.sha256)
     score_spec = make_score_spec(data, features or PRESETS[kind.preset].features, options, execution)
@@ -58,6 +58,7 @@ def take_again(
         raise UsageError(f"the images of {spec.dataset.name} here are not those that {spec.name} was compared with")
     first = run_folder.first_eval()
     default = first.features if first else PRESETS[registry.dataset(spec.dataset.name)[0].preset].features
+    options = dataclasses.replace(options, against=options.against or (first.reference if first else None))
     score_spec = make_score_spec(data, features or default, options, execution)
     return ExternalJob(run_folder, spec, Images.load(run_folder.given), data, score_spec, options, execution)
 

@@ -19,7 +19,7 @@ from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
 from ltgen_bench.sampling import sampler
 from ltgen_bench.source_code import fingerprints
-from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
+from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
     PROTOCOL,
@@ -71,11 +71,12 @@ def plan(request: Request, runs: Path) -> list[Job]:
         check_size(loaded.spec, preset)
         steps = lengths(request.snapshots, preset.train.steps)
         trains = [dataclasses.replace(preset.train, steps=n) for n in steps]
-        sample, features = settings.get("sample", {}), request.features or preset.features
+        of_all = Evaluation(settings.get("sample", {}), request.features, request.data.against)
+        usual = Evaluation(features=preset.features)
         evals = [
             eval_spec(
-                asked.within(sample, features),
-                PRESETS[preset_name].sample,
+                asked.within(of_all, usual),
+                find(preset_name).sample,
                 preset.diffusion,
                 loaded,
                 data,
@@ -142,9 +143,7 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
 
     A CPU trains in float32 unless told otherwise. As precision is part of a run's identity, such results stand apart.
     """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "--preset")
-    preset = PRESETS[name]
+    preset = find(name)
     preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, flip=flip))
     if on_cpu:
         preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
@@ -183,10 +182,11 @@ def rescore(
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
-    own_features, own_sample = _first_scoring(run_folder, run)
+    usual, own_sample = _first_scoring(run_folder, run)
+    of_all = Evaluation(found.get("sample", {}), features, data.against)
     jobs = []
     for asked in evaluations:
-        asked = asked.within(found.get("sample", {}), features or own_features)
+        asked = asked.within(of_all, usual)
         spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
@@ -200,10 +200,10 @@ def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -
     return fingerprints((m.name for m in methods), data.spec.name, sample.sampler)
 
 
-def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, SamplingSpec]:
-    """Features and sampling of a run's first score; of its preset, when it has no score yet."""
+def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[Evaluation, SamplingSpec]:
+    """Features with reference, and sampling of a run's first score; of its preset, when it has no score yet."""
     first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
-        return first.features, first.sample
-    preset = PRESETS.get(run.preset, PRESETS["paper"])
-    return preset.features, preset.sample
+        return Evaluation(features=first.features, against=first.reference), first.sample
+    preset = (PRESETS | RECIPES).get(run.preset, PRESETS["paper"])
+    return Evaluation(features=preset.features), preset.sample

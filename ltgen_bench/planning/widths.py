@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ltgen_bench import registry
 from ltgen_bench.diffusion import unet
-from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.plan import Request, parse_settings, plan
 from ltgen_bench.planning.training_time import rough_parameters
 from ltgen_bench.runs.job import Job
 from ltgen_bench.runs.titles import told_apart
-from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.presets import find
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import MIN_GROUP, NetSpec, RunSpec
 
@@ -65,13 +65,11 @@ def plan_widths(request: Request, widths: Sequence[int] | None, runs: Path) -> l
     """
     (dataset,) = request.datasets
     name = request.preset or registry.dataset(dataset, f"--dataset {dataset}")[0].preset
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "--preset")
     settings = parse_settings(request.settings).get("net", {})
     for setting in ("channels", "groups"):
         if setting in settings:
             raise UsageError(f"--set net.{setting}={settings[setting]}: it follows from --widths; leave it out")
-    net = override(PRESETS[name].net, settings, "net")
+    net = override(find(name).net, settings, "net")
     jobs = []
     for width in widths or usual_widths(net):
         channels = ",".join(map(str, widened(net, width).channels))

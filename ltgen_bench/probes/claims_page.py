@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ltgen_bench.leaderboard.markdown import table
-from ltgen_bench.probes import claims
+from ltgen_bench.probes import claims, width_claim
 from ltgen_bench.probes.claims import Figure, Row, Section
 from ltgen_bench.probes.claims_picture import dots
 from ltgen_bench.probes.claims_text import CLAIMS, HEAD
@@ -68,6 +68,7 @@ def write_page(folder: Path) -> list[Path]:
         own = folder / f"reading-{kind}.md"
         reading = [own.read_text().strip()] if own.exists() else []
         parts.append(claim.format(shown="\n\n".join([*reading, *shown]) or "Nothing was measured yet."))
+    parts.append(width_claim.section(folder))
     page = folder / "README.md"
     with atomic_write(page) as file:
         file.write(("\n\n".join(part.strip() for part in parts) + "\n").encode())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes.theory import scalar_share, sign_share, theorem_2_1
+from ltgen_bench.probes.theory import Numbers, scalar_share, sign_share, theorem_2_1
 
 BATCHES = 2
 """Made of the measured gradients, at least: the spread between them is the error of a share."""
@@ -19,16 +21,21 @@ BATCHES = 2
 class Assessment:
     """What was measured of scalar parameters, what the theory makes of it, and what it assumes.
 
-    mu_*: root mean square over the parameters of a group's mean gradient; sigma_*: of the standard deviation of one
-    gradient. Both mu and cos are without the bias that noise gives them, so that mu_* and cos are None where the noise
-    hides the mean. formula: Theorem 2.1 with mu^2 the mean of both groups'. scalar, sign: `scalar_share` and
-    `sign_share` at the precision to which the means are known (`reference` gradients of each group). nearest,
-    agreement: the measured counterparts of scalar and sign, with standard errors over the batches (the error of the
-    means, which all batches are compared with, is not in them). opposed: share of parameters where the groups' means
-    have opposite signs; agreement_opposed: how many of these follow the majority.
-    kurtosis_*: excess, median over the parameters (0 for normal noise); means_kurtosis: excess, of the majority's mean
-    over the parameters (0 for normal means). noise_spread: standard deviation over mean of the parameters' noise
-    variance (0 where the noise is alike in all).
+    parameters: those whose gradient varies. mu_*: root mean square over them of a group's mean gradient; sigma_*: of
+    the standard deviation of one gradient; cos: of the two mean gradients. All without the bias that noise gives them,
+    so that mu_* and cos are None where the noise hides a mean. formula: Theorem 2.1 filled in with these, mu^2 the mean
+    of both groups'.
+
+    A number is nearer to one mean than to another in any unit. In units of its own noise all parameters have the same,
+    which the theory then need not assume: snr_*, cos_scaled and scaled are mu_*, cos and formula so. scalar and sign
+    are `scalar_share` and `sign_share` in these units, at the precision to which the means are known (`reference`
+    gradients of each group). nearest, agreement: their counterparts, with standard errors over the batches (that of
+    the means, which all batches are compared with, is not in it). opposed: share of parameters where the groups'
+    means have opposite signs; agreement_opposed: how many of these follow the majority.
+
+    kurtosis_*: excess, median over the parameters (0 for normal noise). means_kurtosis: excess over the parameters, of
+    the majority's mean in units of noise (0 for normal means). noise_spread: standard deviation over mean of the
+    parameters' noise variance (0 where it is alike in all).
     """
 
     parameters: int
@@ -41,6 +48,10 @@ class Assessment:
     sigma_minority: float
     cos: float | None
     formula: float | None
+    snr_majority: float | None
+    snr_minority: float | None
+    cos_scaled: float | None
+    scaled: float | None
     scalar: float | None
     sign: float | None
     nearest: float
@@ -67,7 +78,7 @@ def assess(
     majority, minority: gradients of single images, (images, parameters), in random order; of a large network a random
     choice of parameters will do. a: the majority's share of a batch of n (of the two groups alone). As many images of
     each group as half of the smaller one has say what its mean is; the others are made into batches that share none.
-    Raises UsageError for a batch without one of the groups, or too few images.
+    Raises UsageError f
     """
     counts = round(a * n), n - round(a * n)
     if min(counts) < 1:
@@ -79,66 +90,85 @@ def assess(
             f"batches of {counts[0]} + {counts[1]} need more gradients than {len(majority)} of the majority and "
             f"{len(minority)} of the minority: with {2 * BATCHES * max(counts)} of each there are enough"
         )
-    known = [group[:reference].astype(np.float64) for group in (majority, minority)]
-    drawn = [group[reference:].astype(np.float64) for group in (majority, minority)]
-    first, second = (group.mean(0) for group in known)
-    square = [float(np.mean(one.mean(0) * other.mean(0))) for one, other in zip(known, drawn, strict=True)]
-    product = float(np.mean(first * drawn[1].mean(0)) + np.mean(second * drawn[0].mean(0))) / 2
-    variances = [group.var(0, ddof=1) for group in (majority.astype(np.float64), minority.astype(np.float64))]
     share = counts[0] / n
-    noise = share * variances[0] + (1 - share) * variances[1]
-    expected = _expected(square, product, float(noise.mean()), share, n, reference)
-
-    opposed = first * second < 0
-    found = []
-    for i in range(batches):
-        batch = np.add(*(g[i * k : (i + 1) * k].sum(0) for g, k in zip(drawn, counts, strict=True))) / n
-        same = batch * first > 0
-        found.append(
-            (
-                np.mean(np.abs(batch - first) < np.abs(batch - second)),
-                same.mean(),
-                same[opposed].mean() if opposed.any() else 0,
-            )
-        )
-    nearest, agreement, of_opposed = np.mean(found, 0)
-    errors = np.std(found, 0, ddof=1) / math.sqrt(batches)
+    majority, minority = (group.astype(np.float64) for group in (majority, minority))
+    noise = share * majority.var(0, ddof=1) + (1 - share) * minority.var(0, ddof=1)
+    if not noise.any():
+        raise UsageError("the gradients are the same for all images")
+    groups = [group[:, noise > 0] for group in (majority, minority)]
+    noise = noise[noise > 0]
+    raw, scaled = _Means.of(groups, reference), _Means.of([group / np.sqrt(noise) for group in groups], reference)
+    sigma = math.sqrt(noise.mean())
     return Assessment(
-        parameters=majority.shape[1],
+        parameters=len(noise),
         a=share,
         n=n,
         reference=reference,
-        mu_majority=_root(square[0]),
-        mu_minority=_root(square[1]),
-        sigma_majority=math.sqrt(variances[0].mean()),
-        sigma_minority=math.sqrt(variances[1].mean()),
-        nearest=float(nearest),
-        nearest_se=float(errors[0]),
-        agreement=float(agreement),
-        agreement_se=float(errors[1]),
-        opposed=float(opposed.mean()),
-        agreement_opposed=float(of_opposed) if opposed.any() else None,
-        kurtosis_majority=_kurtosis(majority),
-        kurtosis_minority=_kurtosis(minority),
-        means_kurtosis=_kurtosis(majority.mean(0)[:, None]),
+        mu_majority=_root(raw.square[0]),
+        mu_minority=_root(raw.square[1]),
+        sigma_majority=math.sqrt(groups[0].var(0, ddof=1).mean()),
+        sigma_minority=math.sqrt(groups[1].var(0, ddof=1).mean()),
+        cos=raw.cos,
+        formula=raw.expected(lambda mu, cos: float(theorem_2_1(share, mu, sigma, n, cos))),
+        snr_majority=_root(scaled.square[0]),
+        snr_minority=_root(scaled.square[1]),
+        cos_scaled=scaled.cos,
+        scaled=scaled.expected(lambda mu, cos: float(theorem_2_1(share, mu, 1, n, cos))),
+        scalar=scaled.expected(lambda mu, cos: scalar_share(share, mu, 1, n, cos, reference=reference)),
+        sign=scaled.expected(lambda mu, cos: sign_share(share, mu, 1, n, cos, reference=reference)),
+        kurtosis_majority=_kurtosis(groups[0]),
+        kurtosis_minority=_kurtosis(groups[1]),
+        means_kurtosis=_kurtosis((groups[0].mean(0) / np.sqrt(noise))[:, None]),
         noise_spread=float(noise.std() / noise.mean()),
-        **expected,
+        **_counted(groups, counts, reference, batches),
     )
 
 
-def _expected(
-    square: list[float], product: float, noise: float, a: float, n: int, reference: int
-) -> dict[str, float | None]:
-    """cos, and what the theory says; None where the noise hides a mean."""
-    if min(square) <= 0:
-        return dict.fromkeys(("cos", "formula", "scalar", "sign"))
-    cos = max(-1.0, min(1.0, product / math.sqrt(square[0] * square[1])))
-    mu, sigma = math.sqrt(sum(square) / 2), math.sqrt(noise)
+@dataclasses.dataclass(frozen=True)
+class _Means:
+    """Mean squares over the parameters of both groups' means, and the mean product, without the bias of noise."""
+
+    square: tuple[float, float]
+    product: float
+
+    @classmethod
+    def of(cls, groups: Sequence[Numbers], reference: int) -> _Means:
+        """From two halves of each group's gradients, whose errors are independent."""
+        first, second = ((group[:reference].mean(0), group[reference:].mean(0)) for group in groups)
+        products = np.mean(first[0] * second[1]) + np.mean(first[1] * second[0])
+        return cls((float(np.mean(first[0] * first[1])), float(np.mean(second[0] * second[1]))), float(products) / 2)
+
+    @property
+    def cos(self) -> float | None:
+        if min(self.square) <= 0:
+            return None
+        return max(-1.0, min(1.0, self.product / math.sqrt(self.square[0] * self.square[1])))
+
+    def expected(self, share: Callable[[float, float], float]) -> float | None:
+        """A share of mu and cos, of groups with the same mu: the root mean square of both."""
+        return None if self.cos is None else share(math.sqrt(sum(self.square) / 2), self.cos)
+
+
+def _counted(groups: Sequence[Numbers], counts: tuple[int, int], reference: int, batches: int) -> dict[str, Any]:
+    """What is counted in batches of gradients that are not among those of the means."""
+    first, second = (group[:reference].mean(0) for group in groups)
+    opposed = first * second < 0
+    found = []
+    for i in range(batches):
+        rows = (group[reference + i * k : reference + (i + 1) * k] for group, k in zip(groups, counts, strict=True))
+        batch = np.add(*(its.sum(0) for its in rows)) / sum(counts)
+        same = batch * first > 0
+        nearer = np.abs(batch - first) < np.abs(batch - second)
+        found.append((nearer.mean(), same.mean(), same[opposed].mean() if opposed.any() else 0))
+    nearest, agreement, of_opposed = np.mean(found, 0)
+    errors = np.std(found, 0, ddof=1) / math.sqrt(batches)
     return {
-        "cos": cos,
-        "formula": float(theorem_2_1(a, mu, sigma, n, cos)),
-        "scalar": scalar_share(a, mu, sigma, n, cos, reference=reference),
-        "sign": sign_share(a, mu, sigma, n, cos, reference=reference),
+        "nearest": float(nearest),
+        "nearest_se": float(errors[0]),
+        "agreement": float(agreement),
+        "agreement_se": float(errors[1]),
+        "opposed": float(opposed.mean()),
+        "agreement_opposed": float(of_opposed) if opposed.any() else None,
     }
 
 

@@ -34,7 +34,7 @@ def write_page(folder: Path, measured: Sequence[tuple[str, Assessment]] = ()) ->
         reserve_base=_base(RESERVE, without="cos"),
         shape="{} x {}".format(*SHAPE),
         reserve=_table(("rank", "rho", "alpha", "Theorem 3.1", "expected at this a", "drawn"), map(_rank_row, ranks)),
-        measured=measured_table(measured),
+        measured=measured_tables(measured),
     )
     with atomic_write(page) as file:
         file.write(text.encode())
@@ -144,34 +144,45 @@ def _base(setup: Setup, without: str = "") -> str:
     return ", ".join(f"{name} = {value:g}" for name, value in values.items() if name != without)
 
 
-def measured_table(measured: Sequence[tuple[str, Assessment]]) -> str:
+def measured_tables(measured: Sequence[tuple[str, Assessment]]) -> str:
+    """What the assumptions come to, and the shares beside what was counted."""
     if not measured:
         return "Nothing was measured yet."
-    headers = (
-        *("of", "gradients", "N", "a", "mu / sigma, majority", "minority", "cos"),
-        *("Theorem 2.1", "numbers", "measured", "sign", "measured", "kurtosis", "noise spread"),
+    quantities = ("", "mu / sigma, majority", "minority", "cos", "kurtosis", "of means", "noise spread")
+    shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted")
+    return "\n\n".join(
+        [
+            _table(quantities, [(what, *_quantities(found)) for what, found in measured]),
+            _table(shares, [(what, *_shares(found)) for what, found in measured]),
+        ]
     )
-    return _table(headers, [(what, *_assessed(found)) for what, found in measured])
 
 
-def _assessed(found: Assessment) -> tuple[str, ...]:
+def _quantities(found: Assessment) -> tuple[str, ...]:
     relative = [
-        mu / sigma if mu is not None else None
+        None if mu is None else mu / sigma
         for mu, sigma in ((found.mu_majority, found.sigma_majority), (found.mu_minority, found.sigma_minority))
     ]
     return (
-        f"{found.reference} a group",
-        str(found.n),
-        *(
-            "hidden in noise" if value is None else f"{value:.3f}"
-            for value in (found.a, *relative, found.cos, found.formula, found.scalar)
-        ),
-        f"{found.nearest:.3f} ± {found.nearest_se:.3f}",
-        "hidden in noise" if found.sign is None else f"{found.sign:.3f}",
-        f"{found.agreement:.3f} ± {found.agreement_se:.3f}",
-        f"{found.kurtosis_majority:.1f}, {found.kurtosis_minority:.1f}",
+        *map(_known, (*relative, found.cos)),
+        f"{found.kurtosis_majority:.0f}, {found.kurtosis_minority:.0f}",
+        f"{found.means_kurtosis:.0f}",
         f"{found.noise_spread:.1f}",
     )
+
+
+def _shares(found: Assessment) -> tuple[str, ...]:
+    return (
+        str(found.n),
+        *map(_known, (found.a, found.formula, found.scaled, found.scalar)),
+        f"{found.nearest:.3f} ± {found.nearest_se:.3f}",
+        _known(found.sign),
+        f"{found.agreement:.3f} ± {found.agreement_se:.3f}",
+    )
+
+
+def _known(value: float | None) -> str:
+    return "hidden in noise" if value is None else f"{value:.3f}"
 
 
 TEXT = """\
@@ -249,9 +260,14 @@ Weights of {shape}, a_r = 0, {reserve_base}:
 
 {measured}
 
-mu, cos: without the bias that noise adds. *Theorem 2.1*: with root mean squares over the parameters. *numbers*: the
-share for numbers with normal means, as precisely as the means are known from so many gradients; beside it the measured
-share of parameters whose batch gradient is nearer to the majority's mean. *sign*: the same for agreement in sign.
-*kurtosis*: excess of a parameter's gradient over the images (0 if normal), majority and minority. *noise spread*:
-standard deviation over mean of the parameters' noise variance (0 if alike).
+First table, what is assumed: mu and sigma are root mean squares over the parameters; mu and cos are without the bias
+that noise adds. Equal norms: mu / sigma alike in both groups. *kurtosis*: excess, of a parameter's gradient over the
+images, majority and minority (0 if normal); *of means*: of the majority's mean over the parameters, in units of their
+noise (0 if normal, as *numbers* assumes). *noise spread*: standard deviation over mean of the parameters' noise
+variance (0 if alike in all).
+
+Second table: *Theorem 2.1* is filled in with these figures as they stand; *scaled* is the same with each parameter in
+units of its own noise, an upper bound of the share (above); *numbers* is the share for normal means in these units, to
+the precision that the means are known with. Beside it what was counted in batches of other images: parameters whose
+gradient is nearer to the majority's mean than to the minority's, and then those with the majority's sign.
 """

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.leaderboard.board import ranked_by
+from ltgen_bench.leaderboard.captions import title
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row, run_of
@@ -25,6 +26,7 @@ from ltgen_bench.spec.specs import RunSpec
 
 GROUPS = ("majority", "minority")
 NOISE = Noise(None)
+BySeed = dict[int, float]
 Counter = Callable[[RunSpec], int]
 """How many parameters the network of a run has."""
 
@@ -39,15 +41,21 @@ class Cell:
     row: Row
     distance: str
 
-    def of(self, group: str) -> dict[int, float]:
+    def of(self, group: str) -> BySeed:
         """The distance by seed."""
         return self.row.by_seed(Column(self.distance, group))
 
     @property
-    def gap(self) -> dict[int, float]:
+    def gap(self) -> BySeed:
         """The minority's distance less the majority's, by seed."""
         majority, minority = map(self.of, GROUPS)
         return {seed: minority[seed] - majority[seed] for seed in sorted(majority.keys() & minority.keys())}
+
+    @property
+    def ratio(self) -> BySeed:
+        """The minority's distance over the majority's, by seed, where that is above 0 (some KIDs are not)."""
+        majority = self.of("majority")
+        return {seed: 1 + gap / majority[seed] for seed, gap in self.gap.items() if majority[seed] > 0}
 
 
 @dataclass(frozen=True)
@@ -105,10 +113,10 @@ class Widths:
             return None
         return NOISE.paired(cell.row, base.row, Column(self.distance, group))
 
-    def gap_over_width(self, method: str) -> Paired | None:
-        """The gap of the widest network and that of the narrowest: "better" where it closes."""
+    def over_width(self, method: str, figure: Callable[[Cell], BySeed]) -> Paired | None:
+        """A figure of the widest network and of the narrowest: "better" where it falls with width."""
         cells = self.methods[method]
-        return _paired(cells[-1].gap, cells[0].gap) if len(cells) > 1 else None
+        return _paired(figure(cells[-1]), figure(cells[0])) if len(cells) > 1 else None
 
     def gain_over_width(self, method: str, group: str) -> Paired | None:
         """The difference to the baseline in the narrowest network, and in the widest: "better" where it helps more in
@@ -118,24 +126,21 @@ class Widths:
 
     @property
     def answers(self) -> list[str]:
-        """What the two questions come to, for each method."""
-        closes = "the gap closes with width", "the gap widens with width"
-        more = (
-            "it helps the minority more in the narrowest network",
-            "it helps the minority more in the widest network",
-        )
-        gaps = [self._answer(m, self.gap_over_width(m), *closes) for m in self.methods]
-        others = [m for m in self.methods if m != self.base]
-        return gaps + [self._answer(m, self.gain_over_width(m, "minority"), *more) for m in others]
-
-    def _answer(self, method: str, found: Paired | None, better: str, worse: str) -> str:
-        if found is None:
-            return f"{method}: it cannot be told whether {better}, as no seed has results of two widths"
-        change = f"{-found.mean:+.{self.decimals}f}{_between(found.interval, self.decimals)}"
-        if found.verdict != "not resolved":
-            return f"{method}: {better if found.verdict == 'better' else worse} (narrowest less widest {change})"
-        why = f"{found.n} of the {SEEDS} seeds that it takes" if found.n < SEEDS else "the interval holds 0"
-        return f"{method}: not resolved whether {better} (narrowest less widest {change}; {why})"
+        """What the two questions come to, for each method. Distances fall with width, and a gap with them: a ratio need
+        not."""
+        found = []
+        for m in self.methods:
+            gap, ratio = self.over_width(m, lambda cell: cell.gap), self.over_width(m, lambda cell: cell.ratio)
+            found.append(_answer(m, gap, self.decimals, "the gap closes with width", "the gap widens with width"))
+            falls, rises = (
+                f"the minority's distance over the majority's {how} with width" for how in ("falls", "rises")
+            )
+            found.append(_answer(m, ratio, 2, falls, rises))
+        for m in self.methods:
+            if m != self.base:
+                gain, more = self.gain_over_width(m, "minority"), "it helps the minority more in the {} network"
+                found.append(_answer(m, gain, self.decimals, more.format("narrowest"), more.format("widest")))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Every figure by seed: nobody has to read a rounded mean."""
@@ -143,6 +148,7 @@ class Widths:
         groups = ("overall", *first.eval.groups)
         return {
             "dataset": first.run.dataset.name,
+            "settings": title(first),
             "distance": self.name,
             "baseline": self.base,
             "cells": [
@@ -179,3 +185,13 @@ def _paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired |
 def _between(interval: tuple[float, float] | None, decimals: int) -> str:
     """The interval of a change with the other sign."""
     return "" if interval is None else f" [{-interval[1]:+.{decimals}f}, {-interval[0]:+.{decimals}f}]"
+
+
+def _answer(method: str, found: Paired | None, decimals: int, better: str, worse: str) -> str:
+    if found is None:
+        return f"{method}: it cannot be told whether {better}, as no seed has results of two widths"
+    change = f"{-found.mean:+.{decimals}f}{_between(found.interval, decimals)}"
+    if found.verdict != "not resolved":
+        return f"{method}: {better if found.verdict == 'better' else worse} (narrowest less widest {change})"
+    why = f"{found.n} of the {SEEDS} seeds that it takes" if found.n < SEEDS else "the interval holds 0"
+    return f"{method}: not resolved whether {better} (narrowest less widest {change}; {why})"

@@ -44,7 +44,7 @@ def write_page(widths: Widths, folder: Path, command: str, left: Sequence[str] =
 
 def table(widths: Widths, form: str = "simple") -> str:
     """A line for each method and width."""
-    headers = ["channels", "parameters", "method", "seeds", *GROUPS, "gap"]
+    headers = ["channels", "parameters", "method", "seeds", *GROUPS, "gap", "ratio"]
     compared = len(widths.methods) > 1
     if compared:
         headers += [f"{group}, to {widths.base}" for group in GROUPS]
@@ -57,7 +57,7 @@ def _row(widths: Widths, cell: Cell, compared: bool) -> list[str]:
     d = widths.decimals
     row = ["-".join(map(str, cell.channels)), f"{cell.parameters:,}", cell.method, str(len(cell.row.records))]
     row += [_shown(cell.of(group), d) for group in GROUPS]
-    row.append(_shown(cell.gap, d))
+    row += [_shown(cell.gap, d), _shown(cell.ratio, 2)]
     if compared:
         row += [_difference(widths.beside_base(cell, group), d) for group in GROUPS]
     return row
@@ -82,9 +82,10 @@ def notes(widths: Widths) -> str:
     """What the table's figures are."""
     differences = f' "to {widths.base}": the paired difference of the same seeds, below 0 where the method helps.'
     return (
-        f"{widths.name}, lower is better; gap: the minority's less the majority's. ±: half the Student t interval over "
-        f"the seeds (95 %).{differences * (len(widths.methods) > 1)} A difference is called better or worse from "
-        f"{SEEDS} seeds on, where the interval leaves 0 out. parameters: of the network that is sampled from."
+        f"{widths.name}, lower is better; gap, ratio: the minority's less the majority's, and over it. ±: half the "
+        f"Student t interval over the seeds (95 %).{differences * (len(widths.methods) > 1)} A difference is called "
+        f"better or worse from {SEEDS} seeds on, where the interval leaves 0 out. parameters: of the network that is "
+        "sampled from."
     )
 
 

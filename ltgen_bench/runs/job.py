@@ -24,7 +24,10 @@ from ltgen_bench.spec.specs import (
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """How to get at the images. Paths are not part of a run's identity; what they hold is, through its hashes."""
+    """How to get at the images. Paths are not part of a run's identity; what they hold is, through its hashes.
+
+    against: which real images to score against (see `specs.Reference`), by default as ever, or the balanced ones.
+    """
 
     imbalance: float | str | None = "default"
     size: int | None = None
@@ -33,6 +36,7 @@ class DataOptions:
     reference: str | None = None
     data_dir: str | None = None
     data_name: str | None = None  # part of the dataset's name, unlike the paths
+    against: str | None = None
 
     @property
     def folder(self) -> Path | None:

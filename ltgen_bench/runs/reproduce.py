@@ -70,6 +70,8 @@ def _words(
         "none" if data.imbalance is None else str(data.imbalance),
     ]
     common += ["--features", scored.features]
+    if scored.reference != "balanced":
+        common += ["--against", scored.reference]
     if isinstance(run, ExternalSpec):
         return ["ltgen-bench", "score", "--samples", "PATH", "--name", run.name, *common]
     assert isinstance(scored, EvalSpec)

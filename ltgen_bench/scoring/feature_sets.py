@@ -103,10 +103,16 @@ class FeatureSet:
 
     def drawn(self, n: int, seed: int, skip: int = 0) -> FeatureSet:
         """At most n images of each class, drawn by the seed, without the first `skip` of the draw."""
+        if not skip and np.unique(self.labels, return_counts=True)[1].max(initial=0) <= n:
+            return self  # in the order that it has: sets of 50,000 are not copied
         order = np.lexsort((self.ranks("draw", seed), self.labels))
         labels = self.labels[order]
         place = np.arange(len(order)) - np.searchsorted(labels, labels)  # within the class
         return self[np.sort(order[(skip <= place) & (place < skip + n)])]
+
+    def sampled(self, n: int, seed: int, skip: int = 0) -> FeatureSet:
+        """At most n images, whatever their classes, drawn by the seed, without the first `skip` of the draw."""
+        return self[np.sort(np.argsort(self.ranks("draw", seed), kind="stable")[skip : skip + n])]
 
     def ranks(self, *draw: int | str) -> NDArray[np.uint64]:
         """Random numbers (n,), another series for each name of a draw; the images of the smallest ones are drawn."""
@@ -132,9 +138,10 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Real and generated images of the same classes, the classes of each set equally large.
+    """Real and generated images of the same classes. seed: of whatever is drawn from them.
 
-    seed: of whatever is drawn from them.
+    The classes of each set are equally large; where the reference is a long-tailed set, those of the real one are not,
+    and draws from it are `in_proportion` and `halves_in_proportion`.
     """
 
     real: FeatureSet
@@ -164,6 +171,22 @@ class Comparison:
         real = self.real.distinct()
         n = min(_largest(real) // 2, min(len(self.generated), cap) // len(self.real.classes))
         return Comparison(real.drawn(n, self.seed), real.drawn(n, self.seed, skip=n), self.seed)
+
+    def in_proportion(self, cap: int, *, distinct: bool) -> Comparison:
+        """As many real as generated images, at most `cap`: real ones at random, of each class as many generated ones.
+
+        distinct: no real image twice.
+        """
+        real = self.real.distinct() if distinct else self.real
+        n = min(len(real), len(self.generated), cap) // len(self.real.classes)
+        sampled = real.sampled(n * len(self.real.classes), self.seed)
+        return Comparison(sampled, self.generated.drawn(n, self.seed), self.seed)
+
+    def halves_in_proportion(self, cap: int) -> Comparison:
+        """Two random parts of the distinct real images, as large as `in_proportion(cap)` if there are so many."""
+        real = self.real.distinct()
+        n = min(len(real) // 2, len(self.generated), cap)
+        return Comparison(real.sampled(n, self.seed), real.sampled(n, self.seed, skip=n), self.seed)
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:

@@ -53,8 +53,8 @@ class LabelFigures:
     @classmethod
     def of(cls, scopes: Scopes, of_real: Classifier | None) -> LabelFigures | None:
         """of_real: fitted to one half of the real images; None where these are too few, for no figures at all."""
-        real, fake, seed = scopes.whole.real, scopes.whole.generated, scopes.whole.seed
-        halves = classifier_halves(real, seed)
+        fake, seed = scopes.whole.generated, scopes.whole.seed
+        halves = classifier_halves(scopes.balanced, seed)
         if halves is None or of_real is None:
             return None
         seen, new = halves

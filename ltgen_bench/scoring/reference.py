@@ -48,7 +48,7 @@ class ScopeStatistics:
 @dataclass(frozen=True)
 class ReferenceStatistics:
     """axes: principal directions of all real images (d, <= 64). classifier: of their classes, fitted to one half of
-    them; None where they are too few. classes: kernel sums of each."""
+    as many of each; None where they are too few. classes: kernel sums of each."""
 
     axes: Tensor
     classifier: Classifier | None
@@ -62,18 +62,18 @@ class ReferenceStatistics:
         real, seed = scopes.whole.real, scopes.whole.seed
         moments = {name: Moments.of(scopes.parts[name].real.features) for name in scopes.with_moments()}
         whole = moments.get("overall") or (reduce(add, moments.values()) if moments else None)
-        halves = classifier_halves(real, seed)
+        halves = classifier_halves(scopes.balanced, seed)
         return cls(
             axes=principal_axes(real.features, _AXES, whole),
             classifier=fit_classifier(halves[0]) if halves else None,
             scopes={
                 name: ScopeStatistics(
-                    radii=_radii(scopes.drawn.of(ids).real),
-                    kernel=_kernel(scopes.pooled.of(ids)),
+                    radii=_radii(scopes.drawn(name).real),
+                    kernel=_kernel(scopes.pooled(name)),
                     moments=moments.get(name),
-                    ceiling=_ceiling(scopes.real_halves.of(ids)),
+                    ceiling=_ceiling(scopes.real_halves(name)),
                 )
-                for name, ids in scopes.classes.items()
+                for name in scopes.classes
             },
             classes={c: within(scopes.of_class(c).real.features) for c in scopes.ids},
         )

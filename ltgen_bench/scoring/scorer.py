@@ -42,17 +42,22 @@ class RealImages:
 
     reference: real images of every class, for all figures; where classes are unequal they are cut to the smallest one.
     train: the training images, for the share of memorised images; test: real images to compare this share with
-    (without them, the reference's), as far as they are not in `train`.
+    (without them, the reference's), as far as they are not in `train`. balanced: where it is given, the reference is
+    taken as it is, however many of each class, and these real images are for what needs as many of each: classifiers of
+    the labels, and unseen images where there is no test set.
     """
 
     reference: Images
     groups: Groups
     train: Images | None = None
     test: Images | None = None
+    balanced: Images | None = None
 
     @classmethod
-    def of(cls, data: LongTail) -> RealImages:
-        return cls(data.reference, data.groups, data.train, data.test)
+    def of(cls, data: LongTail, reference: str = "balanced") -> RealImages:
+        """Of a dataset. reference: see `specs.Reference`. Raises UsageError where the dataset has no such images."""
+        balanced = data.reference if reference != "balanced" else None
+        return cls(data.real(reference), data.groups, data.train, data.test, balanced)
 
 
 class Scoring:
@@ -77,16 +82,20 @@ class Scoring:
         progress: Progress | None = None,
         equal: bool = True,
     ) -> None:
-        check(generated, real.reference, real.groups, equal=equal)
+        check(generated, real.reference, real.groups, equal=equal, cut=real.balanced is None)
         self.extractor, self.cache = extractor, cache
-        given = [images for images in (real.reference, generated, real.train, real.test) if images is not None]
-        sets = iter(read(given, extractor, cache, progress))
-        (reference, _), (fake, self.order) = next(sets), next(sets)
-        # Each image once: see `metrics.memorised`.
-        self.train, test = (None if i is None else next(sets)[0].distinct() for i in (real.train, real.test))
-        self.scopes = Scopes(Comparison(reference.balanced(seed), fake, seed), real.groups)
+        given = (real.reference, generated, real.train, real.test, real.balanced)
+        unique = list({id(images): images for images in given if images is not None}.values())
+        found = dict(zip(map(id, unique), read(unique, extractor, cache, progress), strict=True))
+        reference, fake, train, test, balanced = (found[id(i)][0] if i is not None else None for i in given)
+        assert reference is not None
+        assert fake is not None
+        self.order = found[id(generated)][1]
+        compared = Comparison(reference if balanced else reference.balanced(seed), fake, seed)
+        self.scopes = Scopes(compared, real.groups, balanced)
+        self.train = train and train.distinct()  # each image once: see `metrics.memorised`
         if self.train is not None:
-            unseen = test or reference.distinct()
+            unseen = (test or balanced or reference).distinct()
             self.unseen = unseen[~np.isin(unseen.digests, self.train.digests)]
         self._shared: dict[Callable[[Scoring], Any], Any] = {}
 
@@ -118,6 +127,8 @@ class Scoring:
         """What depends on the real images alone, read from the cache where another model's scoring has left it."""
         whole, groups = self.scopes.whole, self.scopes.groups.as_dict()
         contents = [whole.real.labels, whole.real.digests]
+        if self.scopes.balanced is not whole.real:
+            contents += [self.scopes.balanced.labels, self.scopes.balanced.digests]
         path = self.cache_file(
             "reference", ReferenceStatistics.VERSION, contents, groups, len(whole.generated), whole.seed
         )

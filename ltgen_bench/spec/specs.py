@@ -226,6 +226,10 @@ class ExternalSpec:
         return digest({k: v for k, v in identity(self).items() if k not in ("images", "sha256")})
 
 
+Reference = Literal["balanced", "train", "test"]
+"""Which real images scores compare with: as many of each class, from those that the training set was cut from; the
+long-tailed training images; or the test images."""
+
 DECIMALS = 9
 """That a table shows of a figure, at most."""
 
@@ -244,7 +248,10 @@ class MetricSpec:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreSpec:
-    """How images are scored. Together with their identity this identifies a score."""
+    """How images are scored. Together with their identity this identifies a score.
+
+    reference: which real images those of `reference_sha256` are.
+    """
 
     features: str  # id of the feature extractor
     features_sha256: str  # of its weights
@@ -253,6 +260,7 @@ class ScoreSpec:
     score_version: int
     # Those from outside the package, by name.
     metrics: tuple[MetricSpec, ...] = field(default=(), kw_only=True, metadata=before(()))
+    reference: Reference = field(default="balanced", kw_only=True, metadata=before("balanced"))
 
     @functools.cached_property
     def eval_id(self) -> str:

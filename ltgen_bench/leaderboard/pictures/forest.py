@@ -55,23 +55,25 @@ def _difference(paired: Paired | None) -> dict[str, Any] | None:
 
 
 def _draw(shown: Mapping[str, Any]) -> Figure:
-    lines, panels = shown["lines"], shown["panels"]
-    names, width, gap, left = [line["name"] for line in lines], 2.15, 0.2, 2.75
-    across = left + len(panels) * (width + gap) + 0.1
-    inner = LINE * len(lines) + 0.15
-    figure = style.new_figure(across, style.HEAD + 0.3 + inner + 0.75, shown["title"], shown["below"])
+    lines, panels, width, gap = shown["lines"], shown["panels"], 2.15, 0.2
+    names = [f"{line['name']}  (n {_pairs(line['differences'])})" for line in lines]
+    left, inner = 0.15 + style.width_of(names), LINE * len(lines) + 0.15
+    across = left + len(panels) * (width + gap)
+    figure = style.new_figure(across, inner + 1.05, shown["title"], shown["below"])
     for place, title in enumerate(panels):
         axes = style.panel(figure, left + place * (width + gap), 0.75, width, inner)
         style.label(axes, title=title.removesuffix(" ↓"))
         axes.grid(axis="y", visible=False)
         axes.set_ylim(len(lines) - 0.5, -0.5)
-        axes.set_yticks(range(len(lines)), names if place == 0 else [""] * len(lines), fontsize=8)
-        axes.tick_params(axis="y", length=0)
-        for tick in axes.get_yticklabels():
-            tick.set_parse_math(False)
+        style.name_lines(axes, range(len(lines)), names if place == 0 else [])
         _draw_panel(axes, [line["differences"][place] for line in lines])
     _explain(figure, left)
     return figure
+
+
+def _pairs(differences: Sequence[Mapping[str, Any] | None]) -> str:
+    numbers = sorted({len(each["seeds"]) if each else 0 for each in differences})
+    return "–".join(map(str, numbers[:: max(1, len(numbers) - 1)]))
 
 
 def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None]) -> None:
@@ -98,16 +100,6 @@ def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None]) -> None:
         axes.plot(each["seeds"], [y] * len(each["seeds"]), "|", color=colour, markersize=8, alpha=0.6, zorder=3)
         inside = "white" if each["verdict"] == "not resolved" else colour
         axes.plot([each["mean"]], [y], "o", color=colour, markerfacecolor=inside, markersize=6.5, zorder=4)
-        axes.text(
-            0.995,
-            y - 0.28,
-            f"n {len(each['seeds'])}",
-            fontsize=5.5,
-            ha="right",
-            va="center",
-            color=style.SOFT,
-            transform=axes.get_yaxis_transform(),
-        )
 
 
 def _explain(figure: Figure, left: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltgen_bench.leaderboard.pictures import style
@@ -15,29 +15,34 @@ WIDTH, HEIGHT = 2.9, 2.9
 """Inches of a panel; of a single one, twice the width."""
 
 
+LEADING = 5
+"""Lines that stand out; the baseline does besides."""
+
+
 def draw_lines(shown: Mapping[str, Any]) -> Figure:
     """shown: title, below, x (its label), y, log (names of logarithmic axes), falling (x from right to left), baseline,
-    panels: [{title, lines: {name: {x, y, spread}}}], names in order of rank."""
-    panels, names = shown["panels"], shown["names"]
-    width = 2 * WIDTH if len(panels) == 1 else WIDTH
-    gap, left = 0.5, 0.75
+    ranked (names), panels: [{title, lines: {name: {x, y, spread}}}]."""
+    panels, baseline = shown["panels"], shown["baseline"]
+    drawn = [name for name in shown["ranked"] if any(name in content["lines"] for content in panels)]
+    leading = [name for name in drawn if name != baseline][:LEADING]
+    colours = style.looks(shown["ranked"], baseline)
+    looks = {name: colours[name] for name in drawn if name in leading or name == baseline}
+    listed = looks | ({f"{more} others": _GREY} if (more := len(drawn) - len(looks)) else {})
+    width, gap, left = 2 * WIDTH if len(panels) == 1 else WIDTH, 0.5, 0.75
     aside = left + len(panels) * (width + gap) - gap + 0.3
-    out = style.stands_out(names, shown["baseline"])
-    height = max(style.HEAD + 0.3 + HEIGHT + 0.6, style.HEAD + 0.4 + 0.205 * sum(out))
-    figure = style.new_figure(aside + 2.6, height, shown["title"], shown["below"])
-    looks = style.looks(names, shown["baseline"])
+    across = aside + style.width_of(listed)
+    figure = style.new_figure(across, HEIGHT + 0.9, shown["title"], shown["below"])
     for place, content in enumerate(panels):
-        axes = style.panel(figure, left + place * (width + gap), 0.6, width, height - style.HEAD - 0.95)
+        axes = style.panel(figure, left + place * (width + gap), 0.6, width, HEIGHT)
         style.label(axes, shown["x"], shown["y"] if place == 0 else "", content["title"])
-        for name, look, stands in zip(names, looks, out, strict=True):
-            if name in content["lines"]:
-                _draw_line(axes, content["lines"][name], look if stands else None, front=name == shown["baseline"])
-        _scale(axes, shown, content)
-    listed = [(name, look) for name, look, stands in zip(names, looks, out, strict=True) if stands]
-    if not all(out):
-        listed.append((f"{out.count(False)} others", {"color": style.OTHERS, "marker": "_"}))
-    style.list_names(figure, aside, style.HEAD + 0.3, [name for name, _ in listed], [look for _, look in listed])
+        for name, line in content["lines"].items():
+            _draw_line(axes, line, looks.get(name), front=name == baseline)
+        _scale(axes, shown, content["lines"], [line for name, line in content["lines"].items() if name in looks])
+    style.list_names(figure, aside, style.head(shown["below"], across) + 0.35, listed)
     return figure
+
+
+_GREY = {"color": style.OTHERS, "marker": "_"}
 
 
 def _draw_line(axes: Axes, line: Mapping[str, Any], look: Mapping[str, Any] | None, *, front: bool) -> None:
@@ -51,14 +56,24 @@ def _draw_line(axes: Axes, line: Mapping[str, Any], look: Mapping[str, Any] | No
         axes.fill_between(line["x"], low, high, color=look["color"], alpha=0.1, linewidth=0, zorder=1)
 
 
-def _scale(axes: Axes, shown: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+def _scale(
+    axes: Axes, shown: Mapping[str, Any], lines: Mapping[str, Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]
+) -> None:
+    """whole: lines no part of which may be outside."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-    values = sorted({x for line in content["lines"].values() for x in line["x"]})
-    axes.set_ylim(*_limits(content, logarithmic="y" in shown["log"]))
-    if "y" in shown["log"]:
+    values = sorted({x for line in lines.values() for x in line["x"]})
+    heights = [y for line in lines.values() for y in line["y"]]
+    if "y" in shown["log"] and min(heights) > 0:
         axes.set_yscale("log")
-    if "x" in shown["log"] and values and values[0] > 0:
+        axes.set_ylim(0.95 * min(heights), 1.05 * max(heights))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        low, high = style.ends(heights)
+        axes.set_ylim(low, max([high, *(1.02 * y for line in whole for y in line["y"])]))
+    if "x" in shown["log"] and values[0] > 0:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
@@ -75,9 +90,3 @@ def _apart(values: list[float]) -> list[float]:
         if kept[-1] / value > (values[-1] / values[0]) ** 0.09:
             kept.append(value)
     return kept
-
-
-def _limits(content: Mapping[str, Any], *, logarithmic: bool) -> tuple[float, float]:
-    low, high = style.ends(y for line in content["lines"].values() for y in line["y"])
-    lowest = min(y for line in content["lines"].values() for y in line["y"])
-    return (max(low, 0.9 * lowest) if logarithmic else low), high

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.kept import Curve, Kept, Strip
+from ltgen_bench.leaderboard.kept import Kept
 from ltgen_bench.leaderboard.pictures.forest import forest
 from ltgen_bench.leaderboard.pictures.over import loss_curves, over_setting, per_class
 from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.pictures.samples import samples
 from ltgen_bench.leaderboard.pictures.trade_off import trade_off
 from ltgen_bench.leaderboard.sweeps import Section
-from ltgen_bench.leaderboard.tables import settings
-from ltgen_bench.spec.serialise import digest
+from ltgen_bench.runs.record import Record
+from ltgen_bench.spec.serialise import digest, identity
 
 FOLDER = "pictures"
 """Beside the page."""
@@ -27,31 +24,24 @@ def pictures_of(page: DatasetPage, kept: Kept) -> dict[str, list[Picture]]:
 
 def _of_section(dataset: str, section: Section, kept: Kept) -> list[Picture]:
     board = section.board
+    which = _short_id(board.records[0])
 
     def name(kind: str) -> str:
-        return f"{dataset}-{digest(settings(board.records[0]))[:6]}-{kind}"
+        return f"{dataset}-{which}-{kind}"
 
-    strips, curves = _kept(board, kept)
     found = [
         trade_off(name("trade-off"), dataset, board),
         forest(name("differences"), dataset, board),
         per_class(name("classes"), dataset, board),
-        samples(name("samples"), dataset, board, strips),
+        samples(name("samples"), dataset, board, kept),
         over_setting(name("guidance"), dataset, section.omega, board) if section.omega else None,
         over_setting(name("steps"), dataset, section.steps, board) if section.steps else None,
-        loss_curves(name("losses"), dataset, board, curves),
+        loss_curves(name("losses"), dataset, board, kept),
     ]
     return [picture for picture in found if picture is not None]
 
 
-def _kept(board: Board, kept: Kept) -> tuple[Mapping[str, dict[int, Strip]], Mapping[str, dict[int, Curve]]]:
-    """Images and losses of each row, by name and seed."""
-    strips: dict[str, dict[int, Strip]] = {}
-    curves: dict[str, dict[int, Curve]] = {}
-    for row in board.all_rows:
-        for record in row.records:
-            if (strip := kept.strip(record)) is not None:
-                strips.setdefault(row.name, {})[record.run.seed] = strip
-            if curve := kept.curve(record):
-                curves.setdefault(row.name, {})[record.run.seed] = curve
-    return strips, curves
+def _short_id(record: Record) -> str:
+    """Of what all results of a board have in common; settings that are added later change it as little as ids."""
+    run = {name: value for name, value in identity(record.run).items() if name not in ("methods", "seed")}
+    return digest([run, record.eval_id])[:6]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
-from ltgen_bench.leaderboard.kept import GROUPS, Curve
+from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.lines import draw_lines
 from ltgen_bench.leaderboard.pictures.picture import Picture
@@ -36,7 +36,7 @@ def per_class(name: str, title: str, board: Board) -> Picture | None:
     }
     if not lines:
         return None
-    shown = _shown(board, lines, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
+    shown = _shown(board, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
     axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
     shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
     return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
@@ -65,8 +65,10 @@ def over_setting(name: str, title: str, sweep: Sweep, board: Board) -> Picture |
         "title": f"{title}: over {what}",
         "below": f"{title_of(record)} but for {label} · mean, band: standard deviation over seeds · lower is better",
         **{"x": label, "y": short_name(record, sweep.distance), "falling": False, "baseline": baseline},
-        **{"log": ["x"] if sweep.setting == "train.steps" else [], "panels": panels, "names": list(names.values())},
+        **{"log": ["x"] if sweep.setting == "train.steps" else [], "panels": panels},
     }
+    of_board = style.named(board.all_rows)
+    shown["ranked"] = [*of_board, *(name for name in names.values() if name not in of_board)]
     return Picture(name, f"{title}: distance over {what}, by method", shown, draw_lines)
 
 
@@ -80,36 +82,41 @@ def _over(found: Mapping[float, Row], column: Column) -> dict[str, list[float]]:
     }
 
 
-def loss_curves(name: str, title: str, board: Board, curves: Mapping[str, Mapping[int, Curve]]) -> Picture | None:
-    """curves: of rows, by name; what a run of some seeds lacks is left out. None without any."""
-    names = dict(zip((row.name for row in board.all_rows), style.named(board.all_rows), strict=True))
+CURVES = 5
+"""Seeds that a curve is the mean of, at most."""
+
+
+def loss_curves(name: str, title: str, board: Board, kept: Kept) -> Picture | None:
+    """None where no losses are kept."""
+    curves = {
+        shown: [curve for record in row.records[:CURVES] if (curve := kept.curve(record))]
+        for row, shown in zip(board.all_rows, style.named(board.all_rows), strict=True)
+    }
     panels: list[dict[str, Any]] = []
     for group in GROUPS:
-        lines = {names[row]: line for row, found in curves.items() if (line := _mean_curve(found, group))}
+        lines = {shown: line for shown, found in curves.items() if (line := _mean_curve(found, group))}
         if lines:
             panels.append({"title": group, "lines": lines})
     if not panels:
         return None
     shown = _shown(
         board,
-        panels[0]["lines"],
         f"{title}: denoising loss by group",
-        f"{board.title} · means over seeds and stretches of training, before any weights",
+        f"{board.title} · means over up to {CURVES} seeds and stretches of training, before any weights",
     )
     shown |= {"x": "step", "y": "loss", "falling": False, "log": ["x", "y"], "panels": panels}
     return Picture(name, f"{title}: loss of each group over training, by method", shown, draw_lines)
 
 
-def _mean_curve(found: Mapping[int, Curve], group: str) -> dict[str, list[float]] | None:
+def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | None:
     """Over the seeds, at the steps that all of them have."""
-    seeds = [dict(zip(curve["step"], curve[group], strict=True)) for curve in found.values() if group in curve]
+    seeds = [dict(zip(curve["step"], curve[group], strict=True)) for curve in found if group in curve]
     shared = sorted(set.intersection(*(set(seed) for seed in seeds))) if seeds else []
     if not shared:
         return None
     return {"x": shared, "y": [statistics.fmean(seed[step] for seed in seeds) for step in shared]}
 
 
-def _shown(board: Board, lines: Mapping[str, Any], title: str, below: str) -> dict[str, Any]:
+def _shown(board: Board, title: str, below: str) -> dict[str, Any]:
     rows, names = board.all_rows, style.named(board.all_rows)
-    baseline = style.baseline_name(board, rows, names)
-    return {"title": title, "below": below, "baseline": baseline, "names": [name for name in names if name in lines]}
+    return {"title": title, "below": below, "baseline": style.baseline_name(board, rows, names), "ranked": names}

@@ -36,7 +36,7 @@ class Picture:
     def source(self) -> str:
         """The digest of what it shows and of the code that draws it; not of matplotlib, which draws a little otherwise
         in each version."""
-        text = json.dumps([self.shown, _drawing_code()], sort_keys=True, allow_nan=False)
+        text = json.dumps([_rounded(self.shown), _drawing_code()], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def png(self) -> bytes:
@@ -52,7 +52,7 @@ class Picture:
             canvas.draw()  # type: ignore[no-untyped-call]
             pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         drawn = Image.frombytes("RGBA", canvas.get_width_height(), pixels).convert("RGB")
-        image = drawn.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = drawn.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         said = PngInfo()
         said.add_text(MADE_OF, self.source)
         said.add_text(PIXELS, _digest_of_pixels(image))
@@ -95,6 +95,15 @@ def made_of(path: Path) -> str | None:
 def _digest_of_pixels(image: Any) -> str:
     pixels = image.convert("RGB")
     return hashlib.sha256(repr(pixels.size).encode() + pixels.tobytes()).hexdigest()[:16]
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to 6 digits: versions of Python and SciPy differ in the last ones."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 @functools.cache

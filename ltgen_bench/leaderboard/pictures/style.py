@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d1f")
 MARKERS = "osv^DPX"
 BASELINE_COLOUR, OTHERS, TEXT, SOFT = "#000000", "#b8b8b8", "#222222", "#6a6a6a"
-LEADING = 5
-"""Methods that stand out where each is a line; the baseline does besides."""
 NAME = 34
 """Characters of a name that there is room for."""
 
@@ -32,25 +30,14 @@ def named(rows: Sequence[Row]) -> list[str]:
     return [f"{name} [{i + 1}]" if short.count(name) > 1 else name for i, name in enumerate(short)]
 
 
-def looks(names: Sequence[str], baseline: str | None) -> list[dict[str, Any]]:
+def looks(names: Sequence[str], baseline: str | None) -> dict[str, dict[str, Any]]:
     """Colour and marker of each, in order of rank: the first ones have colours of their own."""
-    found: list[dict[str, Any]] = []
-    place = 0
-    for name in names:
-        if name == baseline:
-            found.append({"color": BASELINE_COLOUR, "marker": "*"})
-            continue
+    found: dict[str, dict[str, Any]] = {}
+    for place, name in enumerate(name for name in names if name != baseline):
         colour, marker = COLOURS[place % len(COLOURS)], place // len(COLOURS)
         several = marker < len(MARKERS)
-        found.append({"color": colour if several else OTHERS, "marker": MARKERS[marker] if several else "."})
-        place += 1
-    return found
-
-
-def stands_out(names: Sequence[str], baseline: str | None) -> list[bool]:
-    """Which of them, in order of rank, are drawn in colour where each is a line."""
-    ranked = [name for name in names if name != baseline]
-    return [name == baseline or name in ranked[:LEADING] for name in names]
+        found[name] = {"color": colour if several else OTHERS, "marker": MARKERS[marker] if several else "."}
+    return found | ({baseline: {"color": BASELINE_COLOUR, "marker": "*"}} if baseline is not None else {})
 
 
 def baseline_name(board: Board, rows: Sequence[Row], names: Sequence[str]) -> str | None:
@@ -58,20 +45,38 @@ def baseline_name(board: Board, rows: Sequence[Row], names: Sequence[str]) -> st
 
 
 def new_figure(width: float, height: float, title: str, below: str) -> Figure:
-    """In inches. below: the title's second line, small."""
+    """In inches; height: without the head. below: lines below the title, small, wrapped to the width."""
     from matplotlib.figure import Figure
 
+    lines = _wrapped(below, width)
+    height += head(below, width)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", edgecolor="#d0d0d0", linewidth=1.5)
     figure.text(0.12 / width, 1 - 0.22 / height, drawable(title), fontsize=11, va="center", color=TEXT, **PLAIN)
-    figure.text(0.12 / width, 1 - 0.45 / height, drawable(below), fontsize=7.5, va="center", color=SOFT, **PLAIN)
+    for i, line in enumerate(lines):
+        y = 1 - (0.45 + 0.15 * i) / height
+        figure.text(0.12 / width, y, drawable(line), fontsize=7.5, va="center", color=SOFT, **PLAIN)
     return figure
+
+
+def head(below: str, width: float) -> float:
+    """Inches that the title and the lines below it take."""
+    return 0.5 + 0.15 * len(_wrapped(below, width))
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    """Parts between dots stay together."""
+    room, lines = int((width - 0.24) / 0.058), [""]
+    for part in text.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(longer) <= room or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 PLAIN: Mapping[str, Any] = {"parse_math": False}
 """Of texts: $ is a dollar."""
-
-HEAD = 0.62
-"""Inches that the two lines of a title take."""
 
 
 def panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -93,17 +98,32 @@ def label(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
     axes.set_title(drawable(title), fontsize=9, loc="left", color=TEXT, **PLAIN)
 
 
-def list_names(
-    figure: Figure, left: float, top: float, names: Sequence[str], looks: Sequence[Mapping[str, Any]]
-) -> None:
+def name_lines(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:
+    """Of lines of a panel, one below the other; no names beside a panel that has them."""
+    axes.set_yticks(places, names or [""] * len(places), fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    for tick in axes.get_yticklabels():
+        tick.set_parse_math(False)
+
+
+def list_names(figure: Figure, left: float, top: float, looks: Mapping[str, Mapping[str, Any]]) -> None:
     """A legend in the order of rank, beside the panels; left, top: in inches from the upper left corner."""
-    width, height = figure.get_size_inches()
     from matplotlib.lines import Line2D
 
-    for i, (name, look) in enumerate(zip(names, looks, strict=True)):
-        y = 1 - (top + 0.205 * i) / height
+    width, height = figure.get_size_inches()
+    for i, (name, look) in enumerate(looks.items()):
+        y = 1 - (top + LISTED * i) / height
         figure.add_artist(Line2D([left / width], [y], linestyle="none", markersize=6, **look))
         figure.text((left + 0.13) / width, y, name, fontsize=8, va="center", color=TEXT, **PLAIN)
+
+
+LISTED = 0.205
+"""Inches of a line of the legend."""
+
+
+def width_of(names: Iterable[str]) -> float:
+    """Inches that the legend takes."""
+    return 0.35 + 0.065 * max(map(len, names))
 
 
 def ends(values: Iterable[float]) -> tuple[float, float]:

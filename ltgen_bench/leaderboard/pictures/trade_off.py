@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltgen_bench.leaderboard.board import Board
@@ -39,39 +39,54 @@ def trade_off(name: str, title: str, board: Board) -> Picture | None:
 def _draw(shown: Mapping[str, Any]) -> Figure:
     lines, baseline = shown["lines"], shown["baseline"]
     names = [line["name"] for line in lines]
-    looks = style.looks(names, baseline)
-    height = max(4.6, style.HEAD + 0.4 + 0.205 * len(lines))
-    figure = style.new_figure(9.0, height, shown["title"], shown["below"])
-    axes = style.panel(figure, 0.75, 0.55, 5.35, height - style.HEAD - 0.7)
+    colours = style.looks(names, baseline)
+    listed = {name: colours[name] for name in names}
+    inner, left = max(3.7, style.LISTED * len(lines)), 6.4
+    width = left + style.width_of(names)
+    figure = style.new_figure(width, inner + 0.75, shown["title"], shown["below"])
+    axes = style.panel(figure, 0.75, 0.55, 5.35, inner)
     style.label(axes, shown["x"], shown["y"])
     for axis, place in ((axes.set_xlim, 0), (axes.set_ylim, 1)):
         axis(*style.ends(seed[place] for line in lines for seed in line["seeds"]))
-    for line, look in zip(lines, looks, strict=True):
+    for line in lines:
+        look, own = listed[line["name"]], line["name"] == baseline
         x, y = (statistics.fmean(seed[place] for seed in line["seeds"]) for place in (0, 1))
-        if line["name"] == baseline:
-            axes.axvline(x, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-            axes.axhline(y, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-            axes.fill_between([-1e6, x], -1e6, y, color="#009e73", alpha=0.06, linewidth=0, zorder=0)
         for a, b in line["seeds"]:
             axes.plot([x, a], [y, b], color=look["color"], linewidth=0.6, alpha=0.35, zorder=2)
-            axes.plot([a], [b], **look, markersize=3.2, alpha=0.55, linestyle="none", markeredgewidth=0, zorder=3)
-        size = 13 if line["name"] == baseline else 8
+            axes.plot([a], [b], **look, markersize=3.4, alpha=0.6, linestyle="none", markeredgewidth=0, zorder=3)
+        size = 13 if own else 8
         axes.plot([x], [y], **look, markersize=size, markeredgecolor="white", markeredgewidth=0.8, zorder=4)
-    _mark_what_is_outside(axes, lines, looks)
-    style.list_names(figure, 6.4, style.HEAD + 0.18, names, looks)
-    if baseline is not None:
-        look = {"transform": axes.transAxes, "fontsize": 7.5, "color": "#00694d", **style.PLAIN}
-        axes.text(0.015, 0.015, f"better than {baseline} in both", **look)
+        if own:
+            _draw_cross_hairs(axes, line["name"], x, y)
+    _say_what_is_outside(axes, lines, listed)
+    style.list_names(figure, left, style.head(shown["below"], width) + 0.25, listed)
     return figure
 
 
-def _mark_what_is_outside(axes: Axes, lines: list[Mapping[str, Any]], looks: list[dict[str, Any]]) -> None:
-    """Seeds beyond the ends of an axis are arrows at its edge, with their distances."""
+def _draw_cross_hairs(axes: Axes, name: str, x: float, y: float) -> None:
+    for line in (axes.axvline(x), axes.axhline(y)):
+        line.set(color="#777777", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    axes.fill_between(
+        [axes.get_xlim()[0], x], axes.get_ylim()[0], y, color="#009e73", alpha=0.07, linewidth=0, zorder=0
+    )
+    said = axes.text(0.015, 0.015, f"better than {name} in both", transform=axes.transAxes, fontsize=7.5, **style.PLAIN)
+    said.set(color="#00694d", bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5})
+
+
+def _say_what_is_outside(
+    axes: Axes, lines: Sequence[Mapping[str, Any]], looks: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Seeds beyond the ends of an axis: marks at its edge, and a line of text for each method."""
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
-    for line, look in zip(lines, looks, strict=True):
-        for x, y in line["seeds"]:
-            if x <= right and y <= top:
-                continue
-            at, where = (min(x, right), min(y, top)), "→" if y <= top else "↑" if x <= right else "↗"
-            text = f"{line['name']} ({x:.4g}, {y:.4g}) {where}"
-            axes.annotate(text, at, fontsize=6.5, ha="right", va="top", color=look["color"], **style.PLAIN)
+    said = 0
+    for line in lines:
+        outside = [(x, y) for x, y in line["seeds"] if x > right or y > top]
+        for x, y in outside:
+            axes.plot([min(x, right)], [min(y, top)], **looks[line["name"]], markersize=5, clip_on=False, zorder=5)
+        if outside:
+            x, y = (statistics.fmean(values) for values in zip(*outside, strict=True))
+            seeds = f"{len(outside)} seed{'s' * (len(outside) > 1)}"
+            text = f"beyond the edge: {line['name']}, {seeds} around ({x:.4g}, {y:.4g})"
+            note = axes.annotate(text, (1, 0), (-4, 4 + 10 * said), "axes fraction", "offset points", **style.PLAIN)
+            note.set(fontsize=7, ha="right", va="bottom", color=style.SOFT)
+            said += 1

@@ -31,7 +31,7 @@ class Accuracy(Metric):
         for name, classes in scoring.scopes.classes.items():
             value, se = found.on_generated.share(classes)
             ceiling = found.real_on_real.share(classes)[0]
-            result[name] = {"value": value, "se": se, "ceiling": ceiling, **scoring.scopes.parts[name].counts}
+            result[name] = {"value": value, "se": se, "ceiling": ceiling, **scoring.scopes.labelled(name).counts}
             if name == "overall" and _at_chance(value, ceiling, len(classes), len(found.on_generated.labels)):
                 result[name]["flag"] = "labels?"
         return result

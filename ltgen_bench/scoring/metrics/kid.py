@@ -128,8 +128,8 @@ class KernelDistance(Metric):
 
     def figures(self, scoring: Scoring) -> Mapping[str, Figures]:
         found = {}
-        for name, ids in scoring.scopes.classes.items():
-            part = scoring.scopes.pooled.of(ids)
+        for name in scoring.scopes.classes:
+            part = scoring.scopes.pooled(name)
             result = kid(*part.features, usual_subsets(part), scoring.reference.scopes[name].kernel)
             figures: Figures = {"value": result.value, "se": result.se}
             if result.subsets:

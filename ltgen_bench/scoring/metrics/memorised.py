@@ -59,7 +59,7 @@ class Memorised(Metric):
         if train is None or len(train) < 2:
             return {}
         whole = scopes.whole
-        cap = len(scopes.drawn.generated) // len(scopes.ids)
+        cap = len(scopes.drawn("overall").generated) // len(scopes.ids)
         fake, unseen = whole.generated.drawn(cap, whole.seed), scoring.unseen.drawn(cap, whole.seed)
         of_train = _statistics(scoring, train, unseen)
         flags = memorised(fake.features, train.features, of_train.radii).numpy()
