@@ -48,7 +48,13 @@ def written(probe: ProbeFile, folder: Path) -> Path:
 
 
 def test_only_likes_stand_in_one_table(pruned: Make) -> None:
-    same = [pruned(0.1, 0.2), pruned(0.1, 0.2, seed=1), pruned(0.1, 0.2, "cm"), pruned(0.1, 0.2, train={"steps": 99})]
+    two = {"w_con": 0.0, "w_div": 0.0}
+    same = [
+        pruned(0.1, 0.2),
+        pruned(0.1, 0.2, seed=1),
+        pruned(0.1, 0.2, "cm", params=two),
+        pruned(0.1, 0.2, train={"steps": 99}),
+    ]
     unlike = [
         pruned(0.1, 0.2, train={"batch": 8}),
         pruned(0.1, 0.2, data={"imbalance": 10.0}),
@@ -60,7 +66,7 @@ def test_only_likes_stand_in_one_table(pruned: Make) -> None:
     (largest,) = (section for section in found if len(section.probes) == 4)
     rows = largest.rows(claims.change_of("training", "10%"))
     assert [(row.name, row.seeds) for row in rows] == [
-        ("ddpm, 99 steps", [0]), ("ddpm, 800 steps", [0, 1]), ("cm, 800 steps", [0])
+        ("ddpm, 99 steps", [0]), ("ddpm, 800 steps", [0, 1]), ("cm (cm.w_con=0.0, cm.w_div=0.0), 800 steps", [0])
     ]  # fmt: skip
     assert largest.title == "digitslt, ratio 20, 8x8, network 32-64, 99 and 800 steps of 32"
 
@@ -97,8 +103,8 @@ def test_random_reserves_count_as_one(pruned: Make) -> None:
 def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, tmp_path: Path) -> None:
     page = tmp_path / "claims"
     probes = [
-        pruned(0.10 + 0.01 * seed + shift, 0.13 + 0.02 * seed + 2 * shift, method, seed)
-        for method, shift in (("ddpm", 0.02), ("cm", 0))
+        pruned(0.10 + 0.01 * seed + shift, 0.13 + 0.02 * seed + 2 * shift, method, seed, params=params)
+        for method, shift, params in (("ddpm", 0.02, {}), ("cm", 0, {"w_con": 0.0, "w_div": 0.0}))
         for seed in range(3)
     ]
     runs = [written(probe, tmp_path / "runs") for probe in probes]
@@ -117,8 +123,8 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
         line[:7] for line in lines
     ]
     assert [line[1:5] for line in lines if "narrower" in line] == [
-        ["cm, 10%, training", "3", "-2.00 [-2.00, -2.00]", "narrower"],
-        ["cm, 10%, held-out", "3", "-2.00 [-2.00, -2.00]", "narrower"],
+        ["cm (cm.w_con=0.0, cm.w_div=0.0), 10%, training", "3", "-2.00 [-2.00, -2.00]", "narrower"],
+        ["cm (cm.w_con=0.0, cm.w_div=0.0), 10%, held-out", "3", "-2.00 [-2.00, -2.00]", "narrower"],
     ]
 
 

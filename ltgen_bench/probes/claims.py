@@ -21,10 +21,15 @@ Figure = Callable[[ProbeFile, str], float | None]
 
 @dataclass(frozen=True)
 class Row:
-    """A configuration: what it is called, and each group's figure at each seed."""
+    """A configuration, with each group's figure at each seed. more: what tells rows of one configuration apart."""
 
-    name: str
+    label: str
+    more: str
     groups: Mapping[str, BySeed]
+
+    @property
+    def name(self) -> str:
+        return self.label + self.more
 
     @property
     def seeds(self) -> list[int]:
@@ -69,7 +74,7 @@ class Section:
                 if (value := figure(probe, group)) is not None:
                     groups.setdefault(group, {})[run.seed] = value
         return [
-            Row(f"{label}{f', {steps:,} steps' if several else ''}{suffix}", groups)
+            Row(label, f"{f', {steps:,} steps' if several else ''}{suffix}", groups)
             for (_, label, steps), groups in sorted(found.items())
             if groups
         ]

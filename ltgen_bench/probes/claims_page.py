@@ -177,10 +177,10 @@ def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> l
     body = []
     for part, figure, variant in figures:
         rows = section.rows(figure)
-        baseline = next((row for row in rows if row.name.split(",")[0] == claims.BASELINE), None)
+        baselines = {row.more: row for row in rows if row.label == claims.BASELINE}
         for row in rows:
-            if baseline is not None and row is not baseline and row.name.split(",")[1:] == baseline.name.split(",")[1:]:
-                found = claims.pair(row.gaps, baseline.gaps)
+            if row.more in baselines and row.label != claims.BASELINE:
+                found = claims.pair(row.gaps, baselines[row.more].gaps)
                 how = claims.reading(found, "wider", "narrower")
                 body.append([f"{row.name}, {variant}, {part}", found.n if found else 0, claims.difference(found), how])
     if not body:

@@ -15,7 +15,8 @@ from ltgen_bench.probes.drawing import MARKERS, drawing, tidy
 def dots(path: Path, title: str, panels: Mapping[str, Sequence[Row]], y: str) -> None:
     """A panel for each set of rows; a column for each row, with a dot for each seed and a dash for their mean."""
     most = max((len(rows) for rows in panels.values()), default=1)
-    with drawing(path, max(6.0, 1.0 + len(panels) * (1.0 + 0.42 * most)), 4.2) as figure:
+    longest = max((len(row.name) for rows in panels.values() for row in rows), default=0)
+    with drawing(path, max(6.0, 1.0 + len(panels) * (1.0 + 0.42 * most)), 3.6 + 0.055 * longest) as figure:
         for axes, (name, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
             for place, row in enumerate(rows):
                 for number, group in enumerate(GROUPS):

@@ -53,8 +53,8 @@ and overall from 7.5 to 13.7.
 medium 35.1 to 36.1, few 43.1 to 43.8: a small effect that is not particular to the tail. Random rotations of BA with
 the same spectrum recover part of it.
 
-**Here** (without the reserve; with its largest singular directions only, by number; with random singular vectors and
-the same singular values in its place):
+**Here** (without the reserve; with a part of it, its largest singular directions by number, as rank is what CM
+reserves; with random singular vectors and the same singular values in its place):
 
 {shown}
 

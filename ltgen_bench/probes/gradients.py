@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -37,9 +38,12 @@ class Gradients:
     seed: int = 0
 
     def mean(self, label: int, images: int, inside: Sequence[bool], progress: Callable[[int], None]) -> MeanGradient:
-        """Over so many draws of a class. inside: of each parameter, whether it counts as of the reserve."""
+        """Over so many draws of a class, or a few more that fill the last batch.
+
+        inside: of each parameter, whether it counts as of the reserve.
+        """
         rng = generator("cpu", self.seed, "probe gradient", label)
-        count = max(2, images // BATCH)
+        count = max(2, math.ceil(images / BATCH))
         total = [torch.zeros_like(p, dtype=torch.float64) for p in self.params]
         squares = np.zeros(2)
         for number in range(1, count + 1):

@@ -24,6 +24,9 @@ from ltgen_bench.training import checkpoint
 from ltgen_bench.training.stack import build_stack, overridden
 from ltgen_bench.training.trainer import Trainer
 
+SAMPLER = "ddim"
+"""Any: losses and gradients need none."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -44,8 +47,8 @@ class Subject:
         data = options.load(run.dataset.name)
         if data.spec != run.dataset:
             raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} is of")
-        code = fingerprints((m.name for m in run.methods), run.dataset.name, "ddim")
-        run_folder.check_code({what: value for what, value in code.items() if not what.startswith("sampler")})
+        code = fingerprints((m.name for m in run.methods), run.dataset.name, SAMPLER)
+        run_folder.check_code({what: value for what, value in code.items() if what != f"sampler {SAMPLER}"})
         return cls(run_folder, run, data, pick_device(execution.device), execution.weights, options.folder)
 
     @property

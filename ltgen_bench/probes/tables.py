@@ -113,13 +113,17 @@ def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str
         "noise": "noise",
     }
     if found.result["reserve"]:
-        columns["reserve"] = "reserve"
+        columns["reserve, %"] = "reserve"
     rows = [["", *columns]]
     for scope in _scopes(found.result["scopes"], per_class):
         figures = found.result["scopes"][scope]
-        cells = [NONE if figures[key] is None else f"{figures[key]:.3f}" for key in columns.values()]
+        cells = [_gradient(figures[key], 100 if key == "reserve" else 1) for key in columns.values()]
         rows.append([found.scope_name(scope), *cells])
     yield f"mean gradients, {found.result['parameters']:,} parameters", rows
+
+
+def _gradient(value: float | None, scale: float) -> str:
+    return NONE if value is None else f"{scale * value:.3f}"
 
 
 def theory_notes(theory: Mapping[str, Any]) -> list[str]:
