@@ -231,3 +231,16 @@ def test_measured_gradients_have_their_line_on_the_page() -> None:
     line = theory_page.measured_tables([("cm, step 100", assess(*gradients(500, 200, 0.2, 4.0, 2), a=0.75, n=32))])
     assert "| cm, step 100 |" in line
     assert "hidden in noise" in theory_page.measured_tables([("ddpm", assess(*noise(), a=0.75, n=8))])
+
+
+def test_parameters_that_differ_are_bounded_by_the_root_mean_square_of_their_separation_in_units_of_noise() -> None:
+    rng = np.random.default_rng(4)
+    separation, sigma = rng.lognormal(0, 1, (2, 5_000))
+    share = float(theory.decided(0.8, separation, sigma, 64).mean())
+    bound = float(theory.decided(0.8, math.sqrt(np.mean((separation / sigma) ** 2)), 1.0, 64))
+    assert 0.5 < share < bound
+    # Root mean squares of each are no bound: noise that is large in a few parameters hides what all others do.
+    few = np.where(np.arange(5_000) < 50, 1e4, 1.0)
+    assert float(theory.decided(0.8, 1.0, few, 64).mean()) > float(
+        theory.decided(0.8, 1.0, math.sqrt(np.mean(few**2)), 64)
+    )

@@ -21,8 +21,8 @@ means of one norm); the batch is more likely under the majority (noise alike in 
 (cos = 1) agree, while the formula says 1/2, as there is nothing to decide (`sign_share`).
 
 P is a probability. It is the share of parameters where all have the same mu, cos and sigma. Where they differ, the
-share is the mean of Phi over them, and for a >= 1/2, where Phi is concave, the formula of their root mean squares is an
-upper bound of it (`scalar_share` for normal means).
+share is the mean of Phi over them, and for a >= 1/2, where Phi is concave, the formula with the root mean square of
+|m1 - m2| / sigma is an upper bound of it (`scalar_share` for normal means).
 """
 
 from __future__ import annotations

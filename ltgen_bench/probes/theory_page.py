@@ -227,8 +227,8 @@ both classes want the same (cos = 1) all signs agree, and the formula says 1/2, 
 
 ![Formulas and draws](theory.png)
 
-Lines: formulas. Dots: gradients drawn at random, with two standard errors. Unless a panel says otherwise, {base}.
-Below, right: Theorem 3.1.
+Lines: formulas. Dots: gradients drawn at random, with two standard errors. Below, right: Theorem 3.1. Elsewhere
+{base}, unless a panel says otherwise.
 
 ### Where its assumptions do not hold
 
@@ -238,9 +238,9 @@ Below, right: Theorem 3.1.
 
 Three of these matter for real networks. Means of unequal norm: a small class whose images are not fitted yet has long
 gradients, and then it can win steps against many more images of a majority that is. Parameters that differ: Phi is
-concave above 1/2, so the formula of the average parameter is an upper bound of the share (numbers with normal means:
-the line with the arctan). And noise is counted along one direction, m1 - m2: filling in its size per parameter
-presumes that it is alike in all.
+concave above 1/2, so that the formula with the root mean square of |m1 - m2| / sigma is an upper bound of the share
+(numbers with normal means: the line with the arctan); with root mean squares of each it is not even that. And noise is
+counted along one direction, m1 - m2: filling in its size per parameter presumes that it is alike in all.
 
 ## Theorem 3.1
 
