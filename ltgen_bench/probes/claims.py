@@ -47,8 +47,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Probes that may stand in one table: alike in all but method, seed and length of the training."""
+    """Probes that may stand in one table: alike in all but method, seed and length of the training.
 
+    key: of what they have in common.
+    """
+
+    key: str
     probes: tuple[ProbeFile, ...]
 
     @property
@@ -90,7 +94,7 @@ def sections(probes: Iterable[ProbeFile], kind: str) -> list[Section]:
             run["train"] = {name: value for name, value in run["train"].items() if name != "steps"}
             key = digest({"run": run, "probe": probe.spec.id})
             found.setdefault((probe.run.dataset.name, key), []).append(probe)
-    return [Section(tuple(sorted(part, key=lambda probe: probe.run.seed))) for _, part in sorted(found.items())]
+    return [Section(key, tuple(sorted(of, key=lambda p: p.run.seed))) for (_, key), of in sorted(found.items())]
 
 
 def change_of(part: str, variant: str) -> Figure:

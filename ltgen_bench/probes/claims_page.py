@@ -59,10 +59,9 @@ def write_page(folder: Path) -> list[Path]:
     probes, written = taken(folder), []
     parts = [HEAD.format(pages=_other_pages(folder))]
     for kind, claim in CLAIMS.items():
-        found = claims.sections(probes, kind)
         shown = []
-        for number, section in enumerate(found, 1):
-            picture = folder / f"{kind}-{section.probes[0].run.dataset.name}-{number}.png"
+        for section in claims.sections(probes, kind):
+            picture = folder / f"{kind}-{section.probes[0].run.dataset.name}-{section.key[:6]}.png"
             shown.append(_SHOWN[kind](section, picture))
             written.append(picture)
         own = folder / f"reading-{kind}.md"
@@ -76,33 +75,29 @@ def write_page(folder: Path) -> list[Path]:
 
 
 def _pruning(section: Section, picture: Path) -> str:
-    variants = claims.variants_of(section)
-    tables, panels = [], {}
-    for part in PARTS:
-        rows = [row for v in variants for row in section.rows(claims.change_of(part, v), f", {v}")]
-        tables.append(f"Change of the loss on {part} images, %:\n\n{_gaps(rows)}")
-        panels[f"on {part} images"] = rows
-    tables += _narrowed(section, [(part, claims.change_of(part, v), v) for part in PARTS for v in variants])
-    tables += [_gaps_of_distance(section, metric, variants) for metric in _metrics(section)]
-    dots(picture, f"pruning: {section.title}", panels, "change of the denoising loss, %")
-    return _section(section, picture, tables)
+    figures = [(part, claims.change_of(part, v), v) for part in PARTS for v in claims.variants_of(section)]
+    return _changes(section, picture, more=_narrowed(section, figures))
 
 
 def _reserve(section: Section, picture: Path) -> str:
-    variants = claims.variants_of(section)
-    tables, panels = [], {}
-    for part in PARTS:
-        rows = [row for v in variants for row in section.rows(claims.change_of(part, v), f", {v}")]
-        tables.append(f"Change of the loss on {part} images, %:\n\n{_gaps(rows)}")
-        panels[f"on {part} images"] = rows
-    tables += [_gaps_of_distance(section, metric, variants) for metric in _metrics(section)]
-    of = section.probes[0].result
-    size = f"The reserve has rank {of['rank']} in {of['layers']} layers."
+    ranks = sorted({probe.result["rank"] for probe in section.probes})
     strengths = section.rows(lambda probe, _: 100 * float(probe.result["strength"]))
-    size += " Its norm, in % of that of the weights it is in: "
+    size = f"The reserve has rank {' or '.join(map(str, ranks))}. Its norm, in % of that of the weights it is in: "
     size += ", ".join(f"{row.name} {claims.mean(row.groups['majority'], 1)}" for row in strengths) + "."
-    dots(picture, f"reserve: {section.title}", panels, "change of the denoising loss, %")
-    return _section(section, picture, [size, *tables])
+    return _changes(section, picture, before=[size])
+
+
+def _changes(section: Section, picture: Path, before: Sequence[str] = (), more: Sequence[str] = ()) -> str:
+    """Of losses on both sets of images, and of distances; `more` stands between."""
+    variants = claims.variants_of(section)
+    panels = {
+        f"on {part} images": [row for v in variants for row in section.rows(claims.change_of(part, v), f", {v}")]
+        for part in PARTS
+    }
+    losses = [f"Change of the loss {where}, %:\n\n{_gaps(rows)}" for where, rows in panels.items()]
+    distances = [_gaps_of_distance(section, metric, variants) for metric in _metrics(section)]
+    dots(picture, f"{section.probes[0].spec.kind}: {section.title}", panels, "change of the denoising loss, %")
+    return _section(section, picture, [*before, *losses, *more, *distances])
 
 
 def _dominance(section: Section, picture: Path) -> str:

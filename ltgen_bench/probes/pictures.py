@@ -42,7 +42,7 @@ def _draw_dominance(found: ProbeFile, path: Path) -> None:
     scopes: Mapping[str, Mapping[str, float | None]] = found.result["scopes"]
     shown = {
         "cosine of mean gradients": {"update": "to_update", "majority": "to_majority", "minority": "to_minority"},
-        "share of parameters whose update has their sign": {"all": "same_sign", "opposed ones": "opposed_same_sign"},
+        "parameters with the sign they ask for": {"all": "same_sign", "opposed ones": "opposed_same_sign"},
     }
     with drawing(path, 9.5, 3.6) as figure:
         panels = figure.subplots(1, 2)
