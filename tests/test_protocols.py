@@ -15,6 +15,7 @@ from ltgen_bench.planning.evaluations import asked_for, departures
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution, Job
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.metric_table import metric_name, metric_table
 from ltgen_bench.spec.presets import PRESETS, RECIPES
 from ltgen_bench.spec.protocols import LEGACY, PROTOCOLS, called, trained
 from ltgen_bench.spec.specs import EvalSpec, NetSpec, RunSpec, SamplingSpec, TrainSpec
@@ -61,6 +62,7 @@ def test_protocols_say_what_their_sources_state(
     assert protocol.features == LEGACY
     assert (protocol.train and (protocol.train.steps, protocol.train.batch)) == training
     assert all((protocol.source, protocol.decides, protocol.open))
+    assert {text.partition(":")[0] for text in protocol.decides} <= {metric_name(m, LEGACY) for m in metric_table()}
     assert name in called(in_legacy_features(job.eval))
 
 
