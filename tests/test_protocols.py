@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import ltgen_bench
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.planning.evaluations import asked_for, departures
@@ -177,6 +178,9 @@ def test_images_made_elsewhere_have_no_protocol(tmp_path: Path, cli: Cli) -> Non
     )
 
 
-def test_a_protocol_that_is_not_known_is_refused_in_python_too() -> None:
-    with pytest.raises(UsageError, match="unknown protocol 'cmm'"):
-        asked_for([], ["cmm"])
+def test_in_python_a_plan_takes_protocols_too() -> None:
+    options: Any = {"features": "efflite0@32", "device": "cpu"}
+    by_name = ltgen_bench.plan("ddpm", "digitslt", protocol=["cm", "coral"], **options)
+    assert [job.key for job in by_name] == [job.key for job in jobs(["cm", "coral"])]
+    with pytest.raises(UsageError, match="unknown protocol 'cmm' in --protocol"):
+        ltgen_bench.plan("ddpm", "digitslt", protocol="cmm", **options)
