@@ -181,6 +181,6 @@ def test_images_made_elsewhere_have_no_protocol(tmp_path: Path, cli: Cli) -> Non
 def test_in_python_a_plan_takes_protocols_too() -> None:
     options: Any = {"features": "efflite0@32", "device": "cpu"}
     by_name = ltgen_bench.plan("ddpm", "digitslt", protocol=["cm", "coral"], **options)
-    assert [job.key for job in by_name] == [job.key for job in jobs(["cm", "coral"])]
+    assert [job.eval for job in by_name] == [job.eval for job in jobs(["cm", "coral"])]
     with pytest.raises(UsageError, match="unknown protocol 'cmm' in --protocol"):
         ltgen_bench.plan("ddpm", "digitslt", protocol="cmm", **options)
