@@ -147,9 +147,9 @@ def test_as_a_preset_a_protocol_is_its_training_and_its_evaluation() -> None:
     assert job.run.train == dataclasses.replace(TrainSpec(steps=150_000, batch=128), flip=False, precision="fp32")
     assert job.eval.sample == PROTOCOLS["coral"].sample
     assert RECIPES["coral"].features == LEGACY
-    assert trained(job.run) == ["coral"]
-    wider = dataclasses.replace(job.run, net=NetSpec((32, 64)))
-    assert trained(wider) == []
+    with_flips = dataclasses.replace(job.run, train=dataclasses.replace(job.run.train, flip=True))
+    assert (trained(with_flips), trained(job.run)) == (["coral"], [])
+    assert trained(dataclasses.replace(with_flips, net=NetSpec((32, 64)))) == []
 
 
 def test_a_table_names_the_protocols_whose_settings_it_has(make_record: Callable[..., Record]) -> None:

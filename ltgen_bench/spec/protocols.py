@@ -217,13 +217,11 @@ def called(scored: EvalSpec) -> list[str]:
 
 
 def trained(run: RunSpec) -> list[str]:
-    """The protocols whose training this is, by its settings alone; the precision, which no source states, may be any,
-    and so may flips, which are the dataset's."""
+    """The protocols whose training this is, by its settings alone; the precision, which no source states, may be any."""
     if (run.net, run.diffusion) != (NetSpec().resolved, DiffusionSpec()):
         return []
     return [
         name
         for name, protocol in PROTOCOLS.items()
-        if protocol.train
-        and run.train == dataclasses.replace(protocol.train, precision=run.train.precision, flip=run.train.flip)
+        if protocol.train and run.train == dataclasses.replace(protocol.train, precision=run.train.precision)
     ]
