@@ -217,7 +217,7 @@ def called(scored: EvalSpec) -> list[str]:
 
 
 def trained(run: RunSpec) -> list[str]:
-    """The protocols whose training this is, by its settings alone; the precision, which no source states, may be any."""
+    """The protocols whose training this is, by its settings alone, whatever its precision: no source states that."""
     if (run.net, run.diffusion) != (NetSpec().resolved, DiffusionSpec()):
         return []
     return [
