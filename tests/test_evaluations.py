@@ -124,6 +124,19 @@ def test_in_python_a_plan_has_the_same(tmp_path: Path) -> None:
         ltgen_bench.plan("ddpm", "digitslt", omegas=[0])  # type: ignore[call-arg]
 
 
+def test_in_python_a_trained_run_is_swept_by_its_id(tmp_path: Path) -> None:
+    (job,) = planned(tmp_path)
+    job.run_folder.create(job.run)
+    jobs = ltgen_bench.rescore(job.run.run_id[:6], omega=[0, 1], settings={"sample.images": 1000}, runs=tmp_path)
+    auto = [dataclasses.replace(j, execution=CPU) for j in jobs]
+    expected = rescore(job.run_folder, ["sample.images=1000"], None, DataOptions(), CPU, sweep(["0", "1"]))
+    assert auto == expected
+    with pytest.raises(UsageError, match="a trained run can only change sample"):
+        ltgen_bench.rescore(job.run.run_id, settings={"train.steps": 5}, runs=tmp_path)
+    with pytest.raises(UsageError, match="size=...\\): a run has its own, leave it out"):
+        ltgen_bench.rescore(job.run.run_id, size=8, runs=tmp_path)
+
+
 def test_a_snapshot_is_the_run_of_so_many_steps(tmp_path: Path) -> None:
     jobs = planned(tmp_path, snapshots=[600, 300])
     assert [job.title for job in jobs] == [f"digitslt ddpm seed 0, {n} steps" for n in ("300", "600", "1,000")]
