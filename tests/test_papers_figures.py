@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
+from ltgen_bench.scoring import scopes
 from ltgen_bench.scoring.extractors import Extractor
 from ltgen_bench.scoring.feature_sets import Comparison, FeatureSet, keys_of
-from ltgen_bench.scoring.metrics import prd, precision_recall_all
+from ltgen_bench.scoring.metrics import prd
 from ltgen_bench.scoring.metrics.precision_recall import neighbours
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 
@@ -101,13 +102,12 @@ def test_from_many_images_there_are_the_figures_of_the_papers(monkeypatch: pytes
     names = {f"{name}-pixels" for name in ("recall-all", "precision-all", "F8", "F1/8")}
     plain = Scoring(fake, RealImages(real, groups), extractor).scores()
     assert not names & plain.keys()  # of no more images than the usual figures are from
-    for module in (prd, precision_recall_all):
-        monkeypatch.setattr(module, "NEIGHBOURS_CAP", 150)
+    monkeypatch.setattr(scopes, "NEIGHBOURS_CAP", 150)
     monkeypatch.setattr(prd, "RUNS", 2)
     monkeypatch.setattr(prd, "CLUSTERS", 3)
     scores = [Scoring(fake, RealImages(real, groups), extractor, cache=tmp_path).scores() for _ in range(2)]
     assert scores[0] == scores[1]  # also with the radii that were kept
-    assert scores[0] == plain | {name: scores[0][name] for name in names}
+    assert scores[0].keys() == plain.keys() | names
     sizes = {"overall": 160, "majority": 40, "medium": 40, "minority": 80}
     for name in names:
         assert {group: (f["n_real"], f["n_gen"]) for group, f in scores[0][name].items()} == {
@@ -119,3 +119,8 @@ def test_from_many_images_there_are_the_figures_of_the_papers(monkeypatch: pytes
     assert (overall["value"], overall["k"], overall["k3"]) == (five.recall.value, 5, three.recall.value)
     assert scores[0]["precision-all-pixels"]["overall"]["value"] == five.precision.value
     assert 0 < scores[0]["F8-pixels"]["overall"]["value"] <= 1
+    # Where a run drew the class of each image, all count, too.
+    drawn = Images(fake.pixels, np.sort(random.integers(0, 4, 160)))
+    uneven = Scoring(drawn, RealImages(real, groups), extractor, equal=False).scores()
+    assert uneven["recall-all-pixels"]["overall"]["n_gen"] == uneven["F8-pixels"]["overall"]["n_gen"] == 160
+    assert uneven["recall-all-pixels"]["overall"]["value"] == five.recall.value

@@ -112,7 +112,13 @@ class FeatureSet:
 
     def sampled(self, n: int, seed: int, skip: int = 0) -> FeatureSet:
         """At most n images, whatever their classes, drawn by the seed, without the first `skip` of the draw."""
+        if not skip and n >= len(self):
+            return self
         return self[np.sort(np.argsort(self.ranks("draw", seed), kind="stable")[skip : skip + n])]
+
+    def share(self, n: int, seed: int) -> FeatureSet:
+        """n images for each class: of each class, where they are equally large, and else whatever their classes."""
+        return self.drawn(n, seed) if self.is_balanced else self.sampled(n * len(self.classes), seed)
 
     def ranks(self, *draw: int | str) -> NDArray[np.uint64]:
         """Random numbers (n,), another series for each name of a draw; the images of the smallest ones are drawn."""
@@ -130,10 +136,15 @@ class FeatureSet:
         first = np.unique(self.digests, return_index=True)[1]
         return self if len(first) == len(self) else self[np.sort(first)]  # as a rule there is nothing to copy
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether its classes are equally large."""
+        counts = np.unique(self.labels, return_counts=True)[1]
+        return bool(counts.min() == counts.max())
+
     def balanced(self, seed: int) -> FeatureSet:
         """Cut to the size of the smallest class."""
-        counts = np.unique(self.labels, return_counts=True)[1]
-        return self.drawn(int(counts.min()), seed) if counts.min() < counts.max() else self
+        return self if self.is_balanced else self.drawn(int(np.unique(self.labels, return_counts=True)[1].min()), seed)
 
 
 @dataclass(frozen=True)
@@ -173,14 +184,13 @@ class Comparison:
         return Comparison(real.drawn(n, self.seed), real.drawn(n, self.seed, skip=n), self.seed)
 
     def in_proportion(self, cap: int, *, distinct: bool) -> Comparison:
-        """As many real as generated images, at most `cap`: real ones at random, of each class as many generated ones.
+        """As many real as generated images, at most `cap`: at random, but as many of each class where all have as many.
 
         distinct: no real image twice.
         """
         real = self.real.distinct() if distinct else self.real
         n = min(len(real), len(self.generated), cap) // len(self.real.classes)
-        sampled = real.sampled(n * len(self.real.classes), self.seed)
-        return Comparison(sampled, self.generated.drawn(n, self.seed), self.seed)
+        return Comparison(real.share(n, self.seed), self.generated.share(n, self.seed), self.seed)
 
     def halves_in_proportion(self, cap: int) -> Comparison:
         """Two random parts of the distinct real images, as large as `in_proportion(cap)` if there are so many."""

@@ -26,10 +26,7 @@ class Scopes:
 
     def __init__(self, whole: Comparison, groups: Groups, balanced: FeatureSet | None = None) -> None:
         self.whole, self.groups = whole, groups
-        counts = np.unique(whole.real.labels, return_counts=True)[1]
-        self._drawn: dict[int, Comparison] = {}  # by the most images
-        self._pooled: dict[int, Comparison] = {}
-        self.balanced, self.long_tailed = balanced or whole.real, bool(counts.min() < counts.max())
+        self.balanced, self.long_tailed = balanced or whole.real, not whole.real.is_balanced
         self.classes = {"overall": sorted(c for _, ids in groups for c in ids)}
         self.classes |= {name: sorted(ids) for name, ids in groups}
         self.parts = {name: whole.of(ids) for name, ids in self.classes.items()}
@@ -38,27 +35,37 @@ class Scopes:
         """Generated images, and the real ones that tell classes apart."""
         return Comparison(self.balanced, self.whole.generated, self.whole.seed).of(self.classes[scope])
 
-    def drawn(self, scope: str, cap: int = NEIGHBOURS_CAP) -> Comparison:
+    def drawn(self, scope: str) -> Comparison:
         """Real and generated images, equally many, no real one twice: for nearest neighbours."""
         if self.long_tailed:
-            return self.parts[scope].in_proportion(cap, distinct=True)
-        if cap not in self._drawn:
-            self._drawn[cap] = self.whole.paired_distinct(cap)
-        return self._drawn[cap].of(self.classes[scope])
+            return self.parts[scope].in_proportion(NEIGHBOURS_CAP, distinct=True)
+        return self._drawn.of(self.classes[scope])
 
-    def pooled(self, scope: str, cap: int = KID_CAP) -> Comparison:
+    def pooled(self, scope: str) -> Comparison:
         """Real and generated images, equally many: for KID."""
         if self.long_tailed:
-            return self.parts[scope].in_proportion(cap, distinct=False)
-        if cap not in self._pooled:
-            self._pooled[cap] = self.whole.paired(cap)
-        return self._pooled[cap].of(self.classes[scope])
+            return self.parts[scope].in_proportion(KID_CAP, distinct=False)
+        return self._pooled.of(self.classes[scope])
+
+    def as_papers_do(self, scope: str) -> Comparison | None:
+        """All real and generated images, equally many; None where those are no more than `drawn` has."""
+        if min(map(len, self.whole.features)) <= NEIGHBOURS_CAP:
+            return None
+        return self.parts[scope].in_proportion(PAPERS_CAP, distinct=False)
 
     def real_halves(self, scope: str) -> Comparison:
         """Two halves of the real images, for what real images reach beside real ones."""
         if self.long_tailed:
             return self.parts[scope].halves_in_proportion(NEIGHBOURS_CAP)
         return self._halves.of(self.classes[scope])
+
+    @functools.cached_property
+    def _drawn(self) -> Comparison:
+        return self.whole.paired_distinct(NEIGHBOURS_CAP)
+
+    @functools.cached_property
+    def _pooled(self) -> Comparison:
+        return self.whole.paired(KID_CAP)
 
     @functools.cached_property
     def _halves(self) -> Comparison:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ltgen_bench.rng import seed_of
 from ltgen_bench.scoring.metric import Metric
-from ltgen_bench.scoring.scopes import NEIGHBOURS_CAP, PAPERS_CAP
 
 if TYPE_CHECKING:
     from ltgen_bench.scoring.feature_sets import Comparison, Figures
@@ -102,9 +101,5 @@ class PrecisionOfDistributions(_OfAll):
 
 def _of_scopes(scoring: Scoring) -> dict[str, tuple[tuple[F, F], Figures]]:
     """Of all images and of each group, and how many those are."""
-    scopes, found = scoring.scopes, {}
-    if len(scopes.pooled("overall", PAPERS_CAP).real) > NEIGHBOURS_CAP:
-        for name in scopes.classes:
-            part = scopes.pooled(name, PAPERS_CAP)
-            found[name] = both(part), part.counts
-    return found
+    parts = ((name, scoring.scopes.as_papers_do(name)) for name in scoring.scopes.classes)
+    return {name: (both(part), part.counts) for name, part in parts if part}

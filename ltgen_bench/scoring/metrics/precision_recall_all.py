@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ltgen_bench.scoring.metric import Metric
 from ltgen_bench.scoring.metrics.precision_recall import KS, Neighbours, neighbours, radii
-from ltgen_bench.scoring.scopes import NEIGHBOURS_CAP, PAPERS_CAP
 from ltgen_bench.storage.array_cache import cached
 
 if TYPE_CHECKING:
@@ -54,12 +53,12 @@ class RecallOfAll(_OfAll):
 
 def _of_scopes(scoring: Scoring) -> dict[str, tuple[tuple[Neighbours, ...], Figures]]:
     """Of all images and of each group, and how many those are."""
-    scopes, found = scoring.scopes, {}
-    if len(scopes.drawn("overall", PAPERS_CAP).real) > NEIGHBOURS_CAP:
-        for name in scopes.classes:
-            part = scopes.drawn(name, PAPERS_CAP)
-            found[name] = neighbours(*part.features, KS, _real_radii(scoring, part), surface=False), part.counts
-    return found
+    parts = ((name, scoring.scopes.as_papers_do(name)) for name in scoring.scopes.classes)
+    return {
+        name: (neighbours(*part.features, KS, _real_radii(scoring, part), surface=False), part.counts)
+        for name, part in parts
+        if part
+    }
 
 
 def _real_radii(scoring: Scoring, part: Comparison) -> Tensor:
