@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ltgen_bench.api import compare, load_results, plan, run, score
+    from ltgen_bench.api import compare, load_results, plan, rescore, run, score
     from ltgen_bench.data.dataset import Dataset, Pool
     from ltgen_bench.data.images import Images
     from ltgen_bench.diffusion.noise_prior import NoisePrior
@@ -39,12 +39,13 @@ __all__ = [
     "compare",
     "load_results",
     "plan",
+    "rescore",
     "run",
     "score",
 ]
 
 _MODULES = {
-    "ltgen_bench.api": ("compare", "load_results", "plan", "run", "score"),
+    "ltgen_bench.api": ("compare", "load_results", "plan", "rescore", "run", "score"),
     "ltgen_bench.data.dataset": ("Dataset", "Pool"),
     "ltgen_bench.data.images": ("Images",),
     "ltgen_bench.diffusion.noise_prior": ("NoisePrior",),

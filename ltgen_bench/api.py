@@ -1,4 +1,4 @@
-"""What scripts and notebooks call: plan a grid and run it, score images, load results. Reached as `ltgen_bench.plan`.
+"""What scripts and notebooks call: plan a grid and run it, score runs and images, load results: `ltgen_bench.plan`.
 
 Errors are those of the command line: UsageError, in one sentence, for whatever the caller can mend.
 """
@@ -31,12 +31,15 @@ from ltgen_bench.planning.disk import check_writable
 from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
+from ltgen_bench.planning.plan import rescore as rescore_run
 from ltgen_bench.runs.chains import startable
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.runs.run_folder import find_run
 from ltgen_bench.scoring.extractors import extractor
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,16 +72,23 @@ class Options(TypedDict, total=False):
     device: str
 
 
-class PlanOptions(Options, total=False):
-    """What `plan` knows besides.
+class EvaluationOptions(Options, total=False):
+    """What `plan` and `rescore` know besides.
 
     omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
-    and score each run by, as `ltgen-bench list protocols` has them; other settings win. snapshots: steps of each
-    training to score besides its end, as runs of so many steps.
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win.
     """
 
     omega: float | Iterable[float]
     protocol: str | Iterable[str]
+
+
+class PlanOptions(EvaluationOptions, total=False):
+    """What `plan` knows besides.
+
+    snapshots: steps of each training to score besides its end, as runs of so many steps.
+    """
+
     snapshots: Iterable[int]
 
 
@@ -105,7 +115,7 @@ def plan(
         datasets=_names(datasets),
         seeds=_whole("seeds", seeds),
         preset=preset,
-        settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
+        settings=_settings(settings),
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
@@ -113,6 +123,29 @@ def plan(
         snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
+
+
+def rescore(
+    run: AnyPath,
+    *,
+    settings: Mapping[str, object] | None = None,
+    runs: AnyPath = "runs",
+    **options: Unpack[EvaluationOptions],
+) -> list[Job]:
+    """The jobs that score a trained run with other sampling or features, for `run`; nothing is trained again.
+
+    run: the start of its id, or its folder. settings: of sampling, {"sample.steps": 250}. What is not named stays as in
+    its first score.
+    """
+    _refuse_unknown(options, EvaluationOptions, rescore)
+    for name in ("imbalance", "size", "data_name"):
+        if name in options:
+            raise UsageError(f"rescore(..., {name}=...): a run has its own, leave it out")
+    run_folder = find_run(_path(runs), os.fspath(run))
+    if not isinstance(run_folder.spec, RunSpec):
+        raise UsageError(f"{run}: images made elsewhere are scored as they are; use score(images, dataset)")
+    how = (_data(options), _execution(options), _evaluations(options))
+    return rescore_run(run_folder, _settings(settings), options.get("features"), *how)
 
 
 def run(
@@ -230,7 +263,12 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
         raise unknown("option", name, known, f"{function.__name__}(...)")
 
 
-def _evaluations(options: PlanOptions) -> tuple[Evaluation, ...]:
+def _settings(settings: Mapping[str, object] | None) -> list[str]:
+    """As they are typed after --set."""
+    return [f"{name}={_text(value)}" for name, value in (settings or {}).items()]
+
+
+def _evaluations(options: EvaluationOptions) -> tuple[Evaluation, ...]:
     omega = options.get("omega", ())
     omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
     return asked_for(omegas, _names(options.get("protocol", ())))

@@ -33,6 +33,14 @@ def fingerprint(kind: type) -> str:
     return digest.hexdigest()[:16]
 
 
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """The same of these files alone."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(_skeleton_of(file))
+    return digest.hexdigest()[:16]
+
+
 def fingerprints(methods: Iterable[str], dataset: str, sampler: str) -> dict[str, str]:
     """{"method cm": fingerprint, ..., "dataset digitslt": ..., "sampler ddim": ...} of the code that is here now."""
     return {name: fingerprint(load()) for name, load in _plugins(methods, dataset, sampler)}

@@ -107,14 +107,12 @@ def test_runs_without_a_result_stay_with_their_reason(make_record: MakeRecord, c
     failed(make_record("ddpm", train={"steps": 9}), "out of memory")
     cli("leaderboard", "--runs", "runs")
     page = Path("runs/leaderboard/digitslt.md").read_text()
-    assert {name: cells[0] for name, cells in rows(page).items()} == {
-        "cb ◆": "2 of 3",
-        "cm ◆": "2 of 3",
-        "ddpm ◆": "2",
-    }
+    seeds = {"cb ◆": "2 of 3", "cm ◆": "2 of 3", "ddpm ◆": "2", "t2h": "0 of 1"}
+    assert {name: cells[0] for name, cells in rows(page).items()} == seeds
+    assert set(rows(page)["t2h"][1:]) == {"–"}
     assert "\n- cm without seed 2 (failed: loss is nan at step 12).\n" in page
     assert "\n- cb without seed 2 (waiting).\n" in page
-    assert "\n- No row for t2h: seed 0 (failed: loss is nan at step 12).\n" in page
+    assert "\n- t2h without seed 0 (failed: loss is nan at step 12).\n" in page
     assert page.endswith("## Runs without a result\n\n- ddpm seed 0, 9 steps: failed: out of memory\n")
 
 
@@ -127,7 +125,7 @@ def test_why_a_run_failed_is_published(make_record: MakeRecord, cli: Cli) -> Non
     assert (got.code, got.err) == (0, "")
     assert f"wrote {file}\n" in got.out
     cli("leaderboard")
-    told = "No row for cm: seed 0 (failed: loss is nan at step 12)."
+    told = "cm without seed 0 (failed: loss is nan at step 12)."
     assert told in Path("leaderboards/digitslt.md").read_text()
     assert cli("leaderboard", "--check").code == 0
 

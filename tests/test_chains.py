@@ -155,6 +155,21 @@ def test_what_waits_for_a_run_elsewhere_or_one_that_failed_is_not_startable(tmp_
     assert startable(jobs, retry_failed=True) == jobs
 
 
+def test_the_command_says_what_waits_for_whom(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = plan(Request(["ddpm"], ["digitslt"], execution=Execution("cpu"), snapshots=[300]), tmp_path)
+    first.run_folder.create(first.run)
+    words = ("run", "--method", "ddpm", "--dataset", "digitslt", "--snapshots", "300", "--device", "cpu")
+    with lock.hold(first.run_folder.lock):
+        got = cli(*words, "--runs", tmp_path)
+        assert got.code == 1
+        said = got.out.splitlines()
+    assert said[0].startswith(f"digitslt ddpm seed 0, 300 steps ({first.run.run_id}): running elsewhere (process ")
+    assert said[1] == f"digitslt ddpm seed 0, 1,000 steps ({last.run.run_id}): waits for run {first.run.run_id}"
+    assert not last.run_folder.path.exists()
+
+
 def test_a_failed_evaluation_is_that_ones_alone(tmp_path: Path) -> None:
     one, other = planned(tmp_path, 0, snapshots=())
     run_folder = one.run_folder

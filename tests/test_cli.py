@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import signal
@@ -17,13 +18,16 @@ from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.reproduce import command_line
-from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.presets import PRESETS, RECIPES
+from ltgen_bench.spec.specs import SamplingSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.storage.atomic_files import write_json
 
 Cli = Callable[..., Any]
 METHODS = ", ".join(registry.methods().entries())
 DATASETS = ", ".join(registry.datasets().entries())
+PRESETS_KNOWN = ", ".join(sorted(PRESETS | RECIPES))
+SAMPLE_KNOWN = ", ".join(sorted(f"sample.{field.name}" for field in dataclasses.fields(SamplingSpec)))
 SMOKE = PRESETS["smoke"]
 COMMANDS = [
     "run",
@@ -62,7 +66,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             RUN + "--preset smok",
-            "unknown preset 'smok' in --preset. Did you mean 'smoke'? Known: 60k, mini, paper, smoke",
+            f"unknown preset 'smok' in --preset. Did you mean 'smoke'? Known: {PRESETS_KNOWN}",
         ),
         (
             RUN + "--set trian.steps=4",
@@ -72,8 +76,7 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (RUN + "--set cbdm.tau=2", "--set cbdm.tau: none of the methods to run is cbdm"),
         (
             RUN + "--set sample.omeag=4",
-            "unknown setting 'sample.omeag' in --set. Did you mean 'sample.omega'? "
-            "Known: sample.clip, sample.images, sample.omega, sample.precision, sample.sampler, sample.steps",
+            f"unknown setting 'sample.omeag' in --set. Did you mean 'sample.omega'? Known: {SAMPLE_KNOWN}",
         ),
         (
             RUN + "--set cm.wdiv=1",
@@ -152,13 +155,16 @@ def empty_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("run --dataset digitslt", "Missing option '--method'."),
         (
             "list methds",
-            "unknown kind 'methds' in list. Did you mean 'methods'? Known: datasets, methods, presets, runs",
+            "unknown kind 'methds' in list. Did you mean 'methods'? Known: datasets, methods, presets, protocols, runs",
         ),
-        ("show methd cm", "unknown kind 'methd' in show. Did you mean 'method'? Known: dataset, method, preset, run"),
+        (
+            "show methd cm",
+            "unknown kind 'methd' in show. Did you mean 'method'? Known: dataset, method, preset, protocol, run",
+        ),
         ("show method cn", f"unknown method 'cn' in show method cn. Did you mean 'cm'? Known: {METHODS}"),
         (
             "show preset pape",
-            "unknown preset 'pape' in show preset. Did you mean 'paper'? Known: 60k, mini, paper, smoke",
+            f"unknown preset 'pape' in show preset. Did you mean 'paper'? Known: {PRESETS_KNOWN}",
         ),
         ("show run 3f2a", "no run '3f2a' in runs. Run: ltgen-bench list runs"),
         ("show cm", "show cm: say what it is, ltgen-bench show method cm"),
@@ -304,7 +310,7 @@ def test_lists(cli: Cli) -> None:
     assert [line.split()[0] for line in cli("list", "presets").out.splitlines()] == ["presets", *PRESETS]
     everything = cli("list")
     assert everything.code == 0
-    assert everything.out == "".join(cli("list", what).out for what in ("methods", "datasets", "presets"))
+    assert everything.out == "".join(cli("list", what).out for what in ("methods", "datasets", "presets", "protocols"))
 
 
 def test_no_runs_yet(cli: Cli) -> None:

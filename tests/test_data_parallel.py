@@ -143,6 +143,18 @@ def test_a_worker_trains_with_torchrun(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("run")
+def test_a_team_goes_on_from_a_shorter_run(tmp_path: Path) -> None:
+    shorter, shared = job_of(tmp_path, "train.steps=50"), together(job_of(tmp_path))
+    worker.Worker(Job(**vars(shorter) | {"stage": Stage("train")})).run()
+    code = launcher.supervise(shared, "test").code
+    log = shared.run_folder.log.read_text()
+    assert code == worker.DONE, log
+    assert f"going on from run {shorter.run.run_id} at step 50\n" in log
+    assert log.count("resuming at step 50 of 60\n") == 1  # one process of them speaks
+    assert mean_loss(shared) > 0  # of 60 steps
+
+
+@pytest.mark.xdist_group("run")
 def test_a_team_says_why_it_failed(tmp_path: Path) -> None:
     job = together(job_of(tmp_path, "train.lr=1000", "train.grad_clip=1e9"))
     assert launcher.supervise(job, "test").code == worker.FAILED

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
+from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring import scopes
 from ltgen_bench.scoring.attribution import Scores
 from ltgen_bench.scoring.extractor import Extractor
 from ltgen_bench.scoring.feature_sets import FeatureSet, read
+from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 
 GROUPS = Groups.from_counts([5, 4, 3, 2, 1])
@@ -119,3 +121,19 @@ def test_a_changed_pixel_hardly_moves_the_figures(tmp_path: Path) -> None:
         assert change[worst] < 1.5, worst  # the one image that was drawn in place of another, in a group of 100
     other = Scoring(given, real, EXTRACTOR, cache=tmp_path, seed=1).scores()
     assert np.mean(list(moved(before, other).values())) > 0.3  # what a new draw does
+
+
+def test_images_whose_labels_were_drawn_are_scored_as_they_are() -> None:
+    """A pooled distance weighs a class by its images, as in papers; a mean over classes has the smallest size."""
+    whole, real = images(200, 1), RealImages(images(200, 2), GROUPS, images(40, 3))
+    chosen = np.flatnonzero(np.random.default_rng(0).random(len(whole)) < 0.5)
+    drawn = Images(whole.pixels[chosen], whole.labels[chosen])
+    with pytest.raises(UsageError, match="every class must have as many"):
+        Scoring(drawn, real, EXTRACTOR)
+    scores = Scoring(drawn, real, EXTRACTOR, equal=False).scores()
+    pooled = frechet(in_order(real.reference).features, in_order(drawn).features)
+    assert scores["FD-fake"]["overall"]["value"] == pytest.approx(pooled.value, rel=1e-4)
+    counts = np.bincount(drawn.labels)
+    assert scores["FD-fake"]["minority"]["n_gen"] == counts[list(GROUPS.minority)].sum()
+    assert scores["mKID-fake"]["overall"]["n_gen"] == counts.min() < counts.max()
+    assert scores["accuracy-fake"]["overall"]["n_gen"] == len(drawn)

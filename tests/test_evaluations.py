@@ -18,6 +18,7 @@ from ltgen_bench.planning.disk import bytes_to_write
 from ltgen_bench.planning.evaluations import Evaluation, sweep
 from ltgen_bench.planning.plan import Request, plan, rescore
 from ltgen_bench.runs.job import DataOptions, Execution, Job
+from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
 from ltgen_bench.training.method_contract import NET, TRAIN
 from ltgen_bench.training.stack import describe, parse_methods
@@ -112,6 +113,20 @@ def test_images_made_elsewhere_have_no_guidance_to_choose(cli: Cli, tmp_path: Pa
     assert got.err == "error: --omega 0,1: images made elsewhere are scored as they are, leave it out\n"
 
 
+def test_of_a_sweep_what_was_asked_for_is_shown(tmp_path: Path, cli: Cli, make_record: Callable[..., Record]) -> None:
+    some = make_record()
+    for job in planned(tmp_path, evaluations=sweep(["0", "1", "2"])):
+        job.run_folder.create(job.run)
+        record = Record(job.run, job.eval, some.scores, some.training, some.provenance, some.deviations)
+        record.write(job.run_folder.result(job.eval.eval_id))
+    run = ("run", "--method", "ddpm", "--dataset", "digitslt", "--device", "cpu")
+    for command in (run, ("score", job.run.run_id)):
+        got = cli(*command, "--omega", "0,2", "--runs", tmp_path)
+        assert got.code == 0
+        assert [f"omega {omega}, " in got.out for omega in (0, 1, 2)] == [True, False, True]
+    assert "omega 1" in (tmp_path / "digitslt.md").read_text()
+
+
 def test_in_python_a_plan_has_the_same(tmp_path: Path) -> None:
     mine = ltgen_bench.plan(
         "ddpm", "digitslt", runs=tmp_path, device="cpu", omega=[0, 0.5], snapshots=range(100, 300, 100)
@@ -122,6 +137,19 @@ def test_in_python_a_plan_has_the_same(tmp_path: Path) -> None:
         ltgen_bench.plan("ddpm", "digitslt", snapshots=5)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="Did you mean 'omega'"):
         ltgen_bench.plan("ddpm", "digitslt", omegas=[0])  # type: ignore[call-arg]
+
+
+def test_in_python_a_trained_run_is_swept_by_its_id(tmp_path: Path) -> None:
+    (job,) = planned(tmp_path)
+    job.run_folder.create(job.run)
+    jobs = ltgen_bench.rescore(job.run.run_id[:6], omega=[0, 1], settings={"sample.images": 1000}, runs=tmp_path)
+    auto = [dataclasses.replace(j, execution=CPU) for j in jobs]
+    expected = rescore(job.run_folder, ["sample.images=1000"], None, DataOptions(), CPU, sweep(["0", "1"]))
+    assert auto == expected
+    with pytest.raises(UsageError, match="a trained run can only change sample"):
+        ltgen_bench.rescore(job.run.run_id, settings={"train.steps": 5}, runs=tmp_path)
+    with pytest.raises(UsageError, match=r"size=...\): a run has its own, leave it out"):
+        ltgen_bench.rescore(job.run.run_id, size=8, runs=tmp_path)
 
 
 def test_a_snapshot_is_the_run_of_so_many_steps(tmp_path: Path) -> None:

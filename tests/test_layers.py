@@ -22,7 +22,7 @@ BELOW = {
     "runs": {"data", "spec", "storage"},
     "planning": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
     "launch": {"data", "diffusion", "runs", "sampling", "scoring", "spec", "storage", "training"},
-    "leaderboard": {"runs", "scoring", "spec", "storage"},
+    "leaderboard": {"data", "runs", "scoring", "spec", "storage"},
     "cli": {"data", "diffusion", "launch", "leaderboard", "planning", "runs", "scoring", "spec", "storage", "training"},
 }
 PUBLIC = {"api", *ltgen_bench.__all__}

@@ -11,6 +11,7 @@ from ltgen_bench.leaderboard.board import RECALL, Board, make_board
 from ltgen_bench.leaderboard.claims import Evidence, judge
 from ltgen_bench.leaderboard.differences import difference
 from ltgen_bench.leaderboard.noise import LITERATURE, MEASURED_FROM
+from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.leaderboard.paired import Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
@@ -112,6 +113,14 @@ def test_the_noise_is_that_of_a_row_with_enough_seeds(make_record: MakeRecord) -
     assert found.noise == pytest.approx((10 * 0.25 / 9) ** 0.5)  # of 10 and 11 in turn
 
 
+def test_measured_noise_stands_on_the_page(make_record: MakeRecord) -> None:
+    records = [make_record("ddpm", 10.0 + seed % 2, seed=seed) for seed in range(MEASURED_FROM)]
+    records += [make_record("cm", 10.0, seed=seed) for seed in range(3)]
+    (line,) = [line for line in build(records)["digitslt"].splitlines() if line.startswith("| ddpm         | 10 ")]
+    # sqrt(10 x 0.25 / 9) = 0.527 of means 10.5, 9.5 and 12.5
+    assert [cell.strip() for cell in line.split("|")[2:6]] == ["10", "5.0 %", "5.5 %", "4.2 %"]
+
+
 def test_the_leading_group_is_all_that_is_not_resolved_from_the_best(make_record: MakeRecord) -> None:
     values = {"cm": (5.0, 6.0, 7.0), "cb": (6.0, 5.5, 8.0), "cbdm": (9.0, 10.0, 11.0), "t2h": (1.0, 1.0)}
     records = [make_record(name, fd, seed=seed) for name, of in values.items() for seed, fd in enumerate(of)]
@@ -137,6 +146,11 @@ BETTER, WORSE, OPEN = pairs([5, 5, 5], [9, 9, 9]), pairs([9, 9, 9], [5, 5, 5]), 
             Evidence(BETTER, OPEN, OPEN, memorised=True),
             "not resolved",
             ("images of the minority are memorised",),
+        ),
+        (
+            Evidence(BETTER, WORSE, OPEN, biased=True),
+            "not resolved",
+            ("the distances are of too few images to be ranked",),
         ),
         (Evidence(pairs([5], [9]), OPEN, OPEN), "not resolved", ("1 pair of seeds, of 3 that it takes",)),
     ],

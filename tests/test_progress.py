@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ltgen_bench.cli.progress import Terminal, console, duration, figures_of
+from ltgen_bench.cli.progress import Terminal, console, duration, figures_of, work_of
+from ltgen_bench.planning.evaluations import sweep
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Job
 
@@ -25,7 +26,7 @@ def job() -> Job:
 def shown(job: Job, *, terminal: bool) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=80, highlight=False, markup=False, soft_wrap=True)
-    with Terminal(console, plan(Request(["cm"], ["digitslt"], [0, 1]), Path("runs"))) as show:
+    with Terminal(console, [job, *plan(Request(["cm"], ["digitslt"], [1]), Path("runs"))]) as show:
         show.started(job)
         show.progress(job, HALF | {"done": 0})
         show.progress(job, HALF | FIGURES)
@@ -80,6 +81,13 @@ def test_the_time_left_of_a_grid_counts_what_was_done_here(job: Job, monkeypatch
         # 0.17 of a run in 20 s, when 2.405 are to be done: not the 22 s that a half already done would promise.
         assert halfway(80, 0.7) == "2 running, 1 waiting, about 4 min 43 s left"
         assert show._counts().count("left") == 1
+
+
+def test_the_time_left_counts_what_a_chain_shares_once() -> None:
+    request = Request(["cm"], ["digitslt"], snapshots=[250], evaluations=sweep(["0", "1"]))
+    work = work_of(plan(request, Path("runs")))
+    # 1,000 steps are 0.85 of a run; the second evaluation of each has its training done.
+    assert list(work.values()) == pytest.approx([1, 0.15, 1 - 0.85 * 0.25, 0.15])
 
 
 @pytest.mark.parametrize(("terminal", "live"), [(False, False), (True, True)])

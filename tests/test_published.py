@@ -200,11 +200,11 @@ def test_a_result_stands_beside_a_figure_that_was_made_in_the_same_way(
     table = page.split("### FID over all classes, by how it was made")[1].split("### ")[0]
     assert cells(table)[2:] == [
         ["`cm`", "**7.519**", "CM", "`cm`"],
-        ["", "7.70 ± 0.10", "this suite, seed 0, 1, 2, trained in bf16", "as by CM; doubts: see CM below"],
+        ["", "7.70 ± 0.10", "this suite, seeds 0, 1, 2, trained in bf16", "as by CM; doubts: see CM below"],
         ["`ddpm`", "**7.519**", "CM", "`cm`"],
     ]
     assert (
-        "- 1 row of this suite stands nowhere above, as made otherwise; the nearest, cm, beside `cm` by CM: "
+        "- 1 row of this suite, made otherwise, not in this table; the nearest, cm, beside `cm` by CM: "
         "steps 60,000, not 300,000\n"
     ) in table
     assert published_page(figures, seeds[::-1]) == published_page(figures, seeds)
@@ -222,6 +222,7 @@ def test_a_result_stands_beside_a_figure_that_was_made_in_the_same_way(
         ({"sample": {"images": 10_000}}, "images 10,000, not 50,000"),
         ({"features": "inception"}, "features 2015 Inception, clean resize (bicubic, antialiased), not 2015 Inception"),
         ({"train": {"batch": 128}}, "batch 128, not 64"),
+        ({"train": {"flip": False}}, "another training recipe than the papers'"),
         ({"train": {"ema": 0.999}}, "another training recipe than the papers'"),
         ({"net": NetSpec((32, 64))}, "another network or noise schedule than the papers'"),
         ({"data": {"imbalance": 50.0}}, "data cifar100lt at 32 pixels, ratio 50"),

@@ -216,13 +216,13 @@ def test_an_address_of_the_environment_is_called_by_its_name(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     options = (None, None, None, None, None, "cpu")
-    assert not isinstance(pick_launcher(*options, jobs=1), Cluster)  # a single run needs no Ray
-    chosen = pick_launcher(*options, jobs=2)
+    assert not isinstance(pick_launcher(*options, runs=1), Cluster)  # a single run needs no Ray
+    chosen = pick_launcher(*options, runs=2)
     assert isinstance(chosen, Cluster)
     with pytest.raises(UsageError, match=re.escape(f"RAY_ADDRESS {address}: {reason}")) as error:
         chosen.__enter__()
     assert str(error.value).endswith("; without RAY_ADDRESS, Ray is started here")
-    assert pick_launcher(None, "10.0.0.1:6379", *options[2:], jobs=1).address == "10.0.0.1:6379"  # type: ignore[attr-defined]
+    assert pick_launcher(None, "10.0.0.1:6379", *options[2:], runs=1).address == "10.0.0.1:6379"  # type: ignore[attr-defined]
 
 
 @pytest.mark.xdist_group("run")

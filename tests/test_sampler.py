@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ltgen_bench import samplers
+from ltgen_bench.data.groups import Groups
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
@@ -267,6 +268,15 @@ def test_a_sampler_is_one_file_that_may_lie_outside_the_package(net):
     whole = make(net, spec, range(4))
     parts = torch.cat([make(net, spec, range(1)), make(net, spec, range(1, 4))])
     torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("outside")
+def test_options_of_guidance_hold_for_samplers_from_outside_too(net):
+    spec = SamplingSpec(sampler="dpm++", steps=5, omega=0, omega_minority=2)
+    made = make(net, spec, range(2), torch.tensor([0, 9]), groups=Groups.from_counts(range(10, 0, -1)))
+    for image, omega in enumerate((0, 2)):
+        plain = make(net, SamplingSpec(sampler="dpm++", steps=5, omega=omega), range(2), torch.tensor([0, 9]))
+        torch.testing.assert_close(made[image], plain[image], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.usefixtures("outside")

@@ -37,23 +37,6 @@ from ltgen_bench.scoring.metrics.precision_recall import neighbours
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 
 
-def test_sets_whose_labels_were_drawn_are_scored_as_they_are() -> None:
-    """A pooled distance weighs a class by its images, as in papers; the same set cut to equal classes has another."""
-    rng = np.random.default_rng(0)
-    real = Images(rng.integers(0, 256, (400, 8, 8, 3), np.uint8), np.arange(10).repeat(40))
-    y = rng.integers(0, 10, 400)
-    drawn = Images(rng.integers(0, 256, (400, 8, 8, 3), np.uint8), y)
-    with pytest.raises(UsageError, match="every class must have as many"):
-        score(drawn, real, GROUPS, fake_extractor())
-    scores = score(drawn, real, GROUPS, fake_extractor(), train=real, equal=False)
-    features = [torch.from_numpy(features_of(images, fake_extractor()).features) for images in (real, drawn)]
-    assert scores["FD-fake"]["overall"]["value"] == pytest.approx(frechet(*features).value, rel=1e-4)
-    counts = np.bincount(y)
-    assert scores["FD-fake"]["minority"]["n_gen"] == counts[6:].sum()
-    assert scores["mKID-fake"]["overall"]["n_gen"] == counts.min()
-    assert scores["accuracy-fake"]["overall"]["n_gen"] == 400
-
-
 def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_path: Path) -> None:
     real, held_out = halves
     seen: list[tuple[int, int]] = []

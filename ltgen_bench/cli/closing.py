@@ -37,6 +37,8 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
     elif len(methods) == 1:
         yield f"{again} --method {'cm' if methods == {'ddpm'} else 'ddpm'} too, to compare with"
     else:
+        first, second, *_ = sorted(methods, key=lambda method: (method == "ddpm", method))
+        yield f"seed by seed: ltgen-bench compare {first} {'ddpm' if 'ddpm' in methods else second}"
         ids = dict.fromkeys(job.run.run_id for job in jobs)
         named = " ".join(ids) if len(ids) <= NAMED else "RUN... (ltgen-bench list runs)"
         yield f"next: ltgen-bench publish {named}, then ltgen-bench leaderboard"

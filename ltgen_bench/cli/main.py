@@ -13,7 +13,7 @@ from ltgen_bench.errors import RunFailed, UsageError
 
 # Each adds its commands to the app, which shows them in this order.
 # isort: off
-from ltgen_bench.cli import run, inspect, prepare, score, publish, compare, check  # noqa: F401
+from ltgen_bench.cli import run, inspect, prepare, score, publish, leaderboard, compare, check  # noqa: F401
 # isort: on
 
 

@@ -34,12 +34,10 @@ def fates(jobs: Sequence[Job], todo: Sequence[Job], *, again: bool) -> Iterator[
             state = job.state
             if state == "running":
                 yield Fate(job, f"running elsewhere ({job.run_folder.owner()})", news=True)
-            elif again:
-                yield _work(job, before, look, again=True)
+            elif job.key in begun or (again and state in ("done", "failed")):
+                yield _work(job, before, look, again=again)
             elif state == "done":
                 yield Fate(job, "done already", news=False)
-            elif job.key in begun:
-                yield _work(job, before, look, again=False)
             elif state == "failed":
                 reason = job.run_folder.why_failed(job.eval.eval_id)
                 yield Fate(job, f"failed before: {reason}; try again with --retry-failed", news=True)

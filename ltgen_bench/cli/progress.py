@@ -37,7 +37,7 @@ class Terminal:
     def __init__(self, out: Console, jobs: Sequence[Job]) -> None:
         self.out, self.total = out, len(jobs)
         self.counts: dict[str, int] = {}
-        self._waiting = work_of(jobs)
+        self._work = work_of(jobs)
         self._numbers: dict[Key, int] = {}  # of the jobs that have started
         self._fractions: dict[Key, float] = {}  # how far those that go on are
         self._stages: dict[Key, str] = {}
@@ -59,7 +59,6 @@ class Terminal:
 
     def started(self, job: Job) -> None:
         self._numbers[job.key] = len(self._numbers) + 1
-        self._waiting.pop(job.key, None)
         self._fractions[job.key] = 0.0
         self.out.print(f"{self._which(job)}: {job.folder}")
 
@@ -86,6 +85,7 @@ class Terminal:
     def ended(self, job: Job, outcome: str, reason: str) -> None:
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
         self._fractions.pop(job.key, None)
+        self._before.setdefault(job.key, 1 - self._work[job.key])
         if (task := self._tasks.pop(job.key, None)) is not None:
             self._bars.remove_task(task)
         self._show_summary()
@@ -120,7 +120,8 @@ class Terminal:
         work = ended + sum(self._fractions.values())
         here, seconds = work - sum(self._before.values()), time.time() - (self._begun or time.time())
         if here > 0.05 and seconds > PLAIN_EVERY:  # before, chance would speak
-            left = sum(self._waiting.values()) + sum(1 - fraction for fraction in self._fractions.values())
+            waiting = sum(work for key, work in self._work.items() if key not in self._numbers)
+            left = waiting + sum(1 - fraction for fraction in self._fractions.values())
             words.append(f"about {duration(seconds * left / here)} left")
         return ", ".join(words)
 

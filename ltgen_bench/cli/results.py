@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Record]], runs: Path) -> list[str]:
     """Print what is done, one score or the tables of a grid, and rebuild the pages of this runs folder.
 
+    What its runs were scored by besides stands on the pages alone.
+
     Returns problems with its files.
     """
     from ltgen_bench.cli.options import BOARDS
@@ -37,8 +39,8 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
     pages = build(records, unfinished=of_runs.unfinished)
     for dataset in dict.fromkeys(record.run.dataset.name for _, record in finished):
         if len(finished) > 1:
-            of_dataset = [record for record in records if record.run.dataset.name == dataset]
-            ours = {record.run_id for _, record in finished}
+            ours, evals = {record.run_id for _, record in finished}, {record.eval_id for _, record in finished}
+            of_dataset = [r for r in records if r.run.dataset.name == dataset and r.eval_id in evals]
             out.print(f"\n{dataset}: {table_text(of_dataset, ours, unfinished=of_runs.unfinished)}")
         path = runs / f"{dataset}.md"
         try:

@@ -1,16 +1,9 @@
-"""Pictures of a set of samples.
-
-They are drawn the same whatever the user's settings of matplotlib, without pyplot or a backend of a notebook, and text
-that the font lacks is replaced. What remains to go wrong is the disk (OSError).
-"""
+"""Pictures of a set of samples."""
 
 from __future__ import annotations
 
-import functools
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +14,7 @@ from numpy.typing import NDArray
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.data.resize import scaled
+from ltgen_bench.drawing import drawable, plain_matplotlib
 from ltgen_bench.storage.atomic_files import atomic_write
 
 if TYPE_CHECKING:
@@ -85,41 +79,13 @@ def class_label(data: LongTail, c: int) -> str:
     return drawn if drawn == name else f"{c}: {drawn}"
 
 
-def drawable(text: str) -> str:
-    """The text with ? for every character that the font lacks, such as a line's end or, mostly, those of Asia."""
-    known = _characters()
-    return "".join(c if ord(c) in known and c.isprintable() else "?" for c in text)
-
-
-@functools.cache
-def _characters() -> frozenset[int]:
-    with _matplotlib():
-        from matplotlib.font_manager import findfont, get_font
-
-        return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())  # it comes with matplotlib
-
-
-@contextmanager
-def _matplotlib() -> Iterator[None]:
-    """matplotlib with its own defaults: a user's may ask for LaTeX, or for a backend that is not installed."""
-    backend = os.environ.pop("MPLBACKEND", None)  # as a notebook sets it: matplotlib cannot even be imported
-    try:
-        import matplotlib
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        yield
-
-
 def _save(images: Images, rows: Sequence[_Row], path: Path, title: str, legend: str) -> None:
     index = np.concatenate([row.index for row in rows])
     size = images.pixels.shape[1]
     shown = scaled(images[index], min(size * math.ceil(MIN_SIZE / size), MAX_SIZE))
     if size < MIN_SIZE:
         legend = f"{legend} · enlarged smoothly from {size}x{size}"
-    with _matplotlib(), atomic_write(path) as file:
+    with plain_matplotlib(), atomic_write(path) as file:
         _draw(shown.pixels, rows, title, legend).savefig(file, format="png")
 
 

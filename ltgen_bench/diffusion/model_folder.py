@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ltgen_bench.diffusion.denoiser import Denoiser
@@ -67,6 +68,16 @@ def load(folder: Path) -> tuple[Denoiser, NoisePrior | None]:
     expected = read_json(folder / NOTE).get("noise_prior", prior.exists())
     noise_prior = NoisePrior(**load_file(prior)) if expected else None
     return Denoiser(unet).eval(), noise_prior
+
+
+def load_whole(folder: Path, way_out: str) -> tuple[Denoiser, NoisePrior | None]:
+    """The same; raises UsageError, with the way out, when the folder is damaged in any way, or not there."""
+    try:
+        training_summary(folder)  # which the record needs
+        return load(folder)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UsageError(f"the trained network {folder} is damaged ({reason}); {way_out}") from error
 
 
 def training_summary(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import traceback
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from ltgen_bench.data.image_grid import save_grid
 from ltgen_bench.data.images import Images
@@ -108,14 +107,16 @@ class Worker:
     @functools.cached_property
     def network(self) -> tuple[Denoiser, NoisePrior | None]:
         """The trained network and the method's noise prior. Raises UsageError when their folder is damaged."""
-        return _network(self.run_folder.model, "delete that folder, or give run --again, and the run is trained again")
+        way_out = "delete that folder, or give run --again, and the run is trained again"
+        return model_folder.load_whole(self.run_folder.model, way_out)
 
     @functools.cached_property
     def general(self) -> Denoiser | None:
         """The network without its reserve, where guidance takes it. Raises UsageError when its folder is damaged."""
         if self.job.eval.sample.guide == "unconditional":
             return None
-        return _network(self.run_folder.general_model, "give run --again, and the run is trained again")[0]
+        way_out = "give run --again, and the run is trained again"
+        return model_folder.load_whole(self.run_folder.general_model, way_out)[0]
 
     def load(self) -> LongTail:
         """The images that the job was planned for."""
@@ -230,13 +231,7 @@ class Worker:
         if run.protocol == 1:  # it sampled in the precision of the training
             spec = dataclasses.replace(spec, precision=run.train.precision)
         pipeline = Pipeline(
-            net,
-            spec,
-            run.diffusion,
-            seed=run.seed,
-            noise_prior=noise_prior,
-            groups=data.groups,
-            general=general,
+            net, spec, run.diffusion, seed=run.seed, noise_prior=noise_prior, groups=data.groups, general=general
         )
         make_shards(
             pipeline,
@@ -278,16 +273,6 @@ class Worker:
         with contextlib.suppress(OSError):
             if not self.silent:
                 print(f"{timestamp()} {text}", flush=True)
-
-
-def _network(folder: Path, way_out: str) -> tuple[Denoiser, NoisePrior | None]:
-    """A trained network and the noise prior beside it. Raises UsageError when the folder is damaged, or not there."""
-    try:
-        model_folder.training_summary(folder)  # which the record needs
-        return model_folder.load(folder)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UsageError(f"the trained network {folder} is damaged ({reason}); {way_out}") from error
 
 
 def main() -> int:

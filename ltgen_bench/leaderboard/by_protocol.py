@@ -4,7 +4,8 @@ made in the same way."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.leaderboard.papers import COMPARED, SIZE, differences, made, ratio_of, texts_of_protocol
@@ -21,6 +22,14 @@ _HOW = (
     "Each with how it was made, beside the protocol that is nearest to it: in full below, and by `ltgen-bench show "
     "protocol NAME`. **Only rows that were made in the same way compare.**"
 )
+
+
+class Pair(NamedTuple):
+    """A figure of a paper, a row of this suite, and in what the two were made otherwise."""
+
+    figure: Figure
+    row: Row
+    why: list[str]
 
 
 def results_by_data(records: Iterable[Record]) -> dict[tuple[str, str], list[Row]]:
@@ -42,32 +51,33 @@ def by_protocol(figures: Sequence[Figure], results: Sequence[Row] = ()) -> list[
     by_method: dict[str, list[Figure]] = defaultdict(list)
     for figure in shown:
         by_method[figure.method].append(figure)
-    beside = {figure: [row for row in results if not differences(figure, row.records[0])] for figure in shown}
-    body = [line for method, found in by_method.items() for line in _lines(method, found, beside)]
-    standing = {id(row) for rows in beside.values() for row in rows}
-    left = [row for row in results if id(row) not in standing]
+    pairs = [Pair(figure, row, differences(figure, row.records[0])) for figure in shown for row in results]
+    body = [line for method, found in by_method.items() for line in _lines(method, found, pairs)]
+    standing = {id(pair.row) for pair in pairs if not pair.why}
+    left = [pair for pair in pairs if id(pair.row) not in standing]
     return [
         "### FID over all classes, by how it was made\n",
         f"{_HOW}\n",
         table(["method", "FID ↓", "measured by", "made as by"], body),
         "",
         *_protocols(shown),
-        *([_not_beside(shown, left)] if left else []),
+        *([_not_beside(left)] if left else []),
         "",
     ]
 
 
-def _lines(method: str, figures: Sequence[Figure], beside: Mapping[Figure, Sequence[Row]]) -> Iterator[list[str]]:
+def _lines(method: str, figures: Sequence[Figure], pairs: Sequence[Pair]) -> Iterator[list[str]]:
     """The name of a method stands once."""
     name = f"`{method}`"
     for figure in figures:
-        yield [name, _value(figure), figure.origin["paper"], _made(figure)]
-        name = ""
         paper = figure.origin["paper"]
+        yield [name, _value(figure), paper, _made(figure)]
+        name = ""
         doubts = f"; doubts: see {paper} below" if figure.doubt_list else ""
-        for row in beside[figure]:
-            seeds, precision = ", ".join(map(str, sorted(row.seeds))), run_of(row.records[0])[0].train.precision
-            yield ["", row.cell(FID), f"this suite, seed {seeds}, trained in {precision}", f"as by {paper}{doubts}"]
+        for row in (pair.row for pair in pairs if pair.figure is figure and not pair.why):
+            seeds = f"seed{'s' * (len(row.seeds) > 1)} {', '.join(map(str, sorted(row.seeds)))}"
+            precision = run_of(row.records[0])[0].train.precision
+            yield ["", row.cell(FID), f"this suite, {seeds}, trained in {precision}", f"as by {paper}{doubts}"]
 
 
 def _value(figure: Figure) -> str:
@@ -92,14 +102,11 @@ def _protocols(figures: Iterable[Figure]) -> Iterator[str]:
             yield f"- `{name}`: {'; '.join(said)}"
 
 
-def _not_beside(figures: Sequence[Figure], results: Sequence[Row]) -> str:
-    """How many results of this suite on the data stand nowhere above, and what the nearest of them differs in."""
-    pairs = [(differences(figure, row.records[0]), figure, row) for row in results for figure in figures]
-    why, figure, row = min(pairs, key=lambda pair: len(pair[0]))
-    rows = (
-        f"{len(results)} rows of this suite on these data stand" if len(results) > 1 else "1 row of this suite stands"
-    )
+def _not_beside(pairs: Sequence[Pair]) -> str:
+    """How many rows of this suite on the data stand nowhere above, and what the nearest of them differs in."""
+    figure, row, why = min(pairs, key=lambda pair: len(pair.why))
+    rows = len({id(pair.row) for pair in pairs})
     return (
-        f"- {rows} nowhere above, as made otherwise; the nearest, {row.name}, beside `{figure.method}` by "
-        f"{figure.origin['paper']}: {', '.join(why)}"
+        f"- {rows} row{'s' * (rows > 1)} of this suite, made otherwise, not in this table; the nearest, {row.name}, "
+        f"beside `{figure.method}` by {figure.origin['paper']}: {', '.join(why)}"
     )

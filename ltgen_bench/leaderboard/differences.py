@@ -9,10 +9,12 @@ from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.first_table import named
 from ltgen_bench.leaderboard.markdown import table
+from ltgen_bench.leaderboard.noise import MEASURED_FROM
 from ltgen_bench.leaderboard.notes import mark
-from ltgen_bench.leaderboard.paired import Paired
-from ltgen_bench.leaderboard.rows import MISSING
+from ltgen_bench.leaderboard.paired import Paired, deviation
+from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column
+from ltgen_bench.scoring.headline import DISTANCES
 
 
 def differences(board: Board, heading: str) -> list[str]:
@@ -21,11 +23,35 @@ def differences(board: Board, heading: str) -> list[str]:
     if board.versus:
         against = f"{heading} Against {board.versus[0].base.name}, seed by seed"
         parts += [against, f"Seed noise: {board.noise.sentence}.", _table(board, board.versus, against=False)]
+        parts += _measured_noise(board)
         headers = ("method", "answer", "why not yes", "label accuracy of the minority")
         parts += [f"{heading} {CLAIM[0].upper()}{CLAIM[1:]}?", table(headers, [_claim(each) for each in board.versus])]
     if more := [each for each in board.additions if each.base is not board.baseline]:
         parts += [f"{heading} What adding a method, or changing it, does", _table(board, more, against=True)]
     return parts
+
+
+def _measured_noise(board: Board) -> list[str]:
+    """By group, of each row with enough seeds: nobody else has published it for long-tailed data."""
+    rows = [row for row in board.rows if len(row.records) >= MEASURED_FROM]
+    if not rows:
+        return []
+    columns = (*board.distances, RECALL, ACCURACY)
+    headers = ["seed noise", "seeds", *(column.title(board.records[0]) for column in columns)]
+    body = [[named(row), len(row.records), *(_spread(row, column) for column in columns)] for row in rows]
+    return [
+        "Standard deviation over the seeds of a row, distances in % of their mean:",
+        table(headers, body),
+    ]
+
+
+def _spread(row: Row, column: Column) -> str:
+    values, mean = row.values(column), row.mean(column)
+    if mean is None:
+        return MISSING
+    if column.metric in DISTANCES:
+        return f"{100 * deviation(values) / mean:.1f} %" if mean > 0 else MISSING
+    return f"{deviation(values):.{column.info.decimals}f}"
 
 
 def _table(board: Board, versus: Sequence[Versus], *, against: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
@@ -15,14 +16,14 @@ OWN = "◆"
 
 
 def first_table(board: Board, rows: Sequence[Row]) -> str:
-    """Of these rows of a board, in markdown."""
+    """Of these rows of a board, in markdown; below the main ones, configurations of which no run has a result."""
     figures = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in rows)]
     leading = {column: board.leaders(column, rows) for column in figures}
-    costs = [_cost(board, row) for row in rows]
+    costs = [cost_text(board, row) for row in rows]
     steps = any(cost != MISSING for cost in costs)
     headers = [
         *(("method", "seeds") if board.of_runs else ("name", "sets")),
-        *(_heading(column, board) for column in figures),
+        *(heading(column, board) for column in figures),
         "memorised",
         *(["step"] if steps else []),
     ]
@@ -31,11 +32,14 @@ def first_table(board: Board, rows: Sequence[Row]) -> str:
             named(row),
             seeds(board, row),
             *(f"**{row.cell(c)}**" if row in leading[c] else row.cell(c) for c in figures),
-            _memorised(row),
+            memorised(row),
             *([cost] if steps else []),
         ]
         for row, cost in zip(rows, costs, strict=True)
     ]
+    if rows == board.rows:
+        lost = Counter(one.run.label for one in board.without_result)
+        body += [[name, f"0 of {n}", *[MISSING] * (len(headers) - 2)] for name, n in lost.items()]
     return table(headers, body)
 
 
@@ -58,14 +62,14 @@ def missing_notes(board: Board) -> list[str]:
     for row in board.all_rows:
         if missing := board.missing(row):
             notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")
-    return notes + [f"No row for {one.run.label}: seed {one.run.seed} ({one.why})." for one in board.without_result]
+    return notes + [f"{one.run.label} without seed {one.run.seed} ({one.why})." for one in board.without_result]
 
 
-def _heading(column: Column, board: Board) -> str:
+def heading(column: Column, board: Board) -> str:
     return f"{'label ' if column is ACCURACY else ''}{column.title(board.records[0])}"
 
 
-def _memorised(row: Row) -> str:
+def memorised(row: Row) -> str:
     """The groups whose images are copies of training images, at any seed."""
     found = [figures_of(record, "memorised", group) for record in row.records for group in SCOPES]
     if not any(found):
@@ -74,6 +78,6 @@ def _memorised(row: Row) -> str:
     return ", ".join(copied) or "no"
 
 
-def _cost(board: Board, row: Row) -> str:
+def cost_text(board: Board, row: Row) -> str:
     cost = board.cost(row)
     return MISSING if cost is None else f"{cost:.2f}x"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.beside import Beside
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
+from ltgen_bench.leaderboard.index import heading_of, index_text, other_pages
+from ltgen_bench.leaderboard.kept import Kept, keep, record_path
+from ltgen_bench.leaderboard.pages import page_text
+from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
+from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile, made_of
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
 from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
@@ -36,18 +43,56 @@ class Page:
             file.write(self.text.encode())
 
 
-def pages(records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()) -> list[Page]:
-    """The pages of all records, one per dataset; nothing is written. unfinished: runs without a result."""
-    built = build(records, unfinished=unfinished)
-    return [Page(folder / f"{dataset}.md", text) for dataset, text in built.items()]
+def _with_pictures(
+    found: Sequence[DatasetPage], kept: Kept, folder: Path, others: Mapping[str, str]
+) -> list[Page | PictureFile]:
+    """Pages, their pictures, and the index. others: see `index_text`."""
+    made: list[Page | PictureFile] = []
+    first: dict[str, str] = {}
+    for page in found:
+        pictures = pictures_of(page, kept)
+        lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
+        made.append(Page(folder / f"{page.dataset}.md", page_text(page, lines)))
+        drawn = list(itertools.chain(*pictures.values()))
+        made += [PictureFile(folder / FOLDER / f"{picture.name}.png", picture) for picture in drawn]
+        if drawn:
+            first[page.dataset] = _line(drawn[0])
+    if (text := index_text(folder / "README.md", found, first, others)) is not None:
+        made.append(Page(folder / "README.md", text))
+    return made
 
 
-def pages_beside(found: Beside, runs: Path) -> list[Page]:
+def _line(picture: Picture) -> str:
+    alt = picture.alt.replace("[", "(").replace("]", ")")
+    return f"![{alt}]({FOLDER}/{urllib.parse.quote(picture.name)}.png)"
+
+
+def all_pages(
+    records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()
+) -> tuple[list[Page | PictureFile], list[str]]:
+    """All that is made of a leaderboards folder, and what is wrong with files that are left out.
+
+    unfinished: runs without a result.
+    """
+    kept = Kept(folder)
+    reports, problems = reported(folder, records)
+    others = other_pages(folder) | {page.path.name: heading_of(page.text) for page in reports}
+    made = _with_pictures(dataset_pages(records, unfinished=unfinished), kept, folder, others)
+    return [*reports, *made], kept.problems + problems
+
+
+def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
+    """Pictures that the suite drew for a page that no longer shows them; nobody else's."""
+    known = {page.path for page in made}
+    return [path for path in sorted((folder / FOLDER).glob("*.png")) if path not in known and made_of(path)]
+
+
+def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFile]:
     """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
     records = [record for record in found.records if record.run.dataset.name in found.datasets]
     unfinished = [one for one in found.unfinished if one.run.dataset.name in found.datasets]
-    built = build(records, found.own, unfinished)
-    return [Page(runs / "leaderboard" / f"{dataset}.md", text) for dataset, text in built.items()]
+    built = dataset_pages(records, found.own, unfinished)
+    return _with_pictures(built, kept, runs / "leaderboard", {})
 
 
 def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[str]]:
@@ -70,10 +115,10 @@ def published(folder: Path, dataset: str = "") -> tuple[list[Record], list[str]]
 def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Path, Record | None, bool]]:
     """Copy the results of runs into a leaderboards folder: each file, and whether it is new, as none is overwritten.
 
-    Of a run that failed why it did, in place of a record. Raises UsageError, before anything is written, when a run has
-    neither, or a damaged result.
+    Beside them a few images and the losses are kept, for pictures. Of a run that failed why it did, in place of a
+    record. Raises UsageError, before anything is written, when a run has neither, or a damaged result.
     """
-    found: list[Record] = []
+    found: list[tuple[RunFolder, Record]] = []
     failed: list[RunFolder] = []
     for run_folder in run_folders:
         records, problems = run_folder.results()
@@ -81,22 +126,22 @@ def publish(run_folders: Iterable[RunFolder], folder: Path) -> Iterator[tuple[Pa
             raise UsageError(f"nothing published: {problems[0]}")
         if not records and run_folder.state() != "failed":
             raise UsageError(f"run {run_folder.path.name} has no result yet")
-        found += records
+        found += [(run_folder, record) for record in records]
         failed += [] if records else [run_folder]
     return _copies(found, failed, folder)
 
 
 def _copies(
-    records: Iterable[Record], failed: Iterable[RunFolder], folder: Path
+    found: Iterable[tuple[RunFolder, Record]], failed: Iterable[RunFolder], folder: Path
 ) -> Iterator[tuple[Path, Record | None, bool]]:
     for run_folder in failed:
         if written := publish_failed(run_folder, folder):
             yield written[0], None, written[1]
-    for record in records:
-        run = record.run
-        path = folder / "results" / run.dataset.name / run.method / f"{record.run_id}-{record.eval_id}.json"
+    for run_folder, record in found:
+        path = record_path(folder, record)
         if new := not path.exists():
             record.write(path)
+        keep(run_folder, record, folder)
         yield path, record, new
 
 

@@ -20,17 +20,23 @@ def figures(records: Iterable[Record]) -> pd.DataFrame:
     Columns are named as `--set` names the settings: `train.steps`, `sample.omega`, `cm.w_div`. A table of distances:
     `frame[frame.metric.str.startswith("FD-")].pivot_table("value", ["method", "train.steps"], "group")`.
     """
+    import numpy as np
     import pandas as pd
 
-    return pd.DataFrame(
-        {**_identity(record), "metric": metric, "group": group, **found}
-        for record in ordered(records)
-        for metric, groups in record.scores.items()
-        for group, found in groups.items()
-    )
+    records = ordered(records)
+    # What identifies a record is the same in all its rows: made once for each, not once for each figure.
+    scores = [record.scores for record in records]
+    rows = np.repeat(np.arange(len(records)), [sum(map(len, found.values())) for found in scores])
+    same = pd.DataFrame([identity(record) for record in records]).take(rows).reset_index(drop=True)
+    # Lists of what is there already: a new object for each of a million figures has the collector go through them all.
+    same["metric"] = [metric for found in scores for metric, groups in found.items() for _ in groups]
+    same["group"] = [group for found in scores for groups in found.values() for group in groups]
+    values = pd.DataFrame([values for found in scores for groups in found.values() for values in groups.values()])
+    return pd.concat([same, values.rename(columns={name: f"figure.{name}" for name in same})], axis=1)
 
 
-def _identity(record: Record) -> dict[str, Any]:
+def identity(record: Record) -> dict[str, Any]:
+    """What identifies a record, and when it was made: settings by the names that `--set` has."""
     run = to_json(record.run)
     methods = {m["name"]: m["params"] | {"version": m["version"]} for m in run.pop("methods", ())}
     return {

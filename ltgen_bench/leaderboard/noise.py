@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ltgen_bench.leaderboard.paired import Paired
+from ltgen_bench.leaderboard.paired import Paired, deviation
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.scoring.headline import DISTANCES
@@ -40,7 +40,7 @@ class Noise:
     def threshold(self, column: Column, base: float) -> float:
         """Of a figure whose mean is `base`: one standard deviation over seeds; 0 where that is not known."""
         if self.cell is not None and len(values := self.cell.values(column)) >= MEASURED_FROM:
-            return statistics.stdev(values)
+            return deviation(values)
         return LITERATURE * abs(base) if column.metric in DISTANCES else 0.0
 
     def paired(self, row: Row, base: Row, column: Column) -> Paired | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
@@ -28,13 +29,13 @@ def build(records: Iterable[Record], own: Container[Key] = (), unfinished: Seque
     return {page.dataset: page_text(page) for page in dataset_pages(records, own, unfinished)}
 
 
-def page_text(page: DatasetPage) -> str:
-    """In markdown."""
+def page_text(page: DatasetPage, pictures: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """In markdown. pictures: lines that show them, by the title of the board that they belong to."""
     parts = [f"# {page.dataset}", how_to_read()]
     if len(page.sections) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.")
     for section in page.sections:
-        parts += _section(section)
+        parts += _section(section, pictures.get(section.board.title, ()))
     if page.without_result:
         parts += ["## Runs without a result", "\n".join(map(_left, page.without_result))]
     if page.elsewhere:
@@ -56,8 +57,8 @@ _GIVEN_NOTE = (
 )
 
 
-def _section(section: Section) -> list[str]:
-    parts = _board(section.board, "##")
+def _section(section: Section, pictures: Sequence[str]) -> list[str]:
+    parts = _board(section.board, "##", pictures=pictures)
     if section.omega:
         parts += omega_tables(section.omega, "###")
     if section.steps:
@@ -67,7 +68,7 @@ def _section(section: Section) -> list[str]:
     return parts
 
 
-def _board(board: Board, heading: str, *, deep: bool = True) -> list[str]:
+def _board(board: Board, heading: str, *, deep: bool = True, pictures: Sequence[str] = ()) -> list[str]:
     """deep: with differences, every metric and each class."""
     parts = [f"{heading} {board.title}"] if deep else []
     parts.append(f"{caption(board.records)}\n{ranking_line(board.records[0], board.distance)}")
@@ -76,6 +77,7 @@ def _board(board: Board, heading: str, *, deep: bool = True) -> list[str]:
     if board.apart:
         parts += [f"{heading}# Other hyper-parameters and earlier versions", first_table(board, board.apart)]
     parts.append("\n".join([*notes_below(board.all_rows, [*board.distances, RECALL, ACCURACY]), *_notes(board)]))
+    parts += pictures
     if deep:
         parts += [*differences(board, f"{heading}#"), *wide_tables(board)]
     return parts + _commands(board.all_rows, newest_versions(board.records))

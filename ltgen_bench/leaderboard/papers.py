@@ -98,7 +98,7 @@ def differences(figure: Figure, record: Record) -> list[str]:
         found.append(f"method {run.label}")
     if (run.net, run.diffusion) != (NetSpec().resolved, DiffusionSpec()):
         found.append("another network or noise schedule than the papers'")
-    recipe = TrainSpec(run.train.steps, run.train.batch, flip=run.train.flip, precision=run.train.precision)
+    recipe = TrainSpec(run.train.steps, run.train.batch, precision=run.train.precision)
     if run.train != recipe:
         found.append("another training recipe than the papers'")
     for item in COMPARED:

@@ -11,8 +11,8 @@ _READING = f"""
 - Rows stand in the order of the minority's distance. Of {", ".join(DISTANCES)} (in all feature dimensions, in the 64
   principal directions of the real images, unbiased at any number of images) it is the first that all rows have and that
   is nowhere from fewer than {PER_DIMENSION} images per dimension. The others are in the folded tables.
-- Cells are mean ± sample standard deviation (n - 1) over seeds. **Bold**: the best of the rows with at least {SEEDS}
-  seeds, and all that are not resolved from it, seed by seed.
+- Cells are mean ± sample standard deviation (n - 1) over seeds, or over sets of images made elsewhere. **Bold**: the
+  best of the rows with at least {SEEDS} of them, and all that are not resolved from it, seed by seed.
 - step: time of a training step relative to the baseline's, medians over seeds, of runs on the same device, which may
   have been busy; a dash where no device is the same.
 - Differences are paired: both runs of a seed start from the same weights and see the same batches, times and noise. In

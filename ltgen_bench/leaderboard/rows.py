@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ltgen_bench.leaderboard.notes import mark
 from ltgen_bench.leaderboard.statistics import Column, mean_and_spread
@@ -38,13 +40,27 @@ class Row:
     def methods(self) -> frozenset[str]:
         return frozenset(m.name for m in self.records[0].run.methods)
 
+    def _figures(self, column: Column) -> list[Mapping[str, Any]]:
+        """Of each record, looked up once: a page asks for each of them many times."""
+        if column not in self._found:
+            self._found[column] = [column.figures(r) for r in self.records]
+        return self._found[column]
+
+    @functools.cached_property
+    def _found(self) -> dict[Column, list[Mapping[str, Any]]]:
+        return {}
+
+    @functools.cached_property
+    def _flags(self) -> dict[Column, set[str]]:
+        return {}
+
     def by_seed(self, column: Column) -> dict[int, float]:
         """The value of each seed that has the figure."""
-        return {r.run.seed: f["value"] for r in self.records if (f := column.figures(r))}
+        return {r.run.seed: f["value"] for r, f in zip(self.records, self._figures(column), strict=True) if f}
 
     def values(self, column: Column) -> list[float]:
         """Of all seeds, or sets."""
-        return [f["value"] for r in self.records if (f := column.figures(r))]
+        return [f["value"] for f in self._figures(column) if f]
 
     def mean(self, column: Column) -> float | None:
         """Over all seeds; None when one lacks the figure."""
@@ -52,7 +68,9 @@ class Row:
         return statistics.fmean(values) if len(values) == len(self.records) else None
 
     def flags(self, column: Column) -> set[str]:
-        return {flag for r in self.records for flag in column.flags(r)}
+        if column not in self._flags:
+            self._flags[column] = {flag for r in self.records for flag in column.flags(r)}
+        return self._flags[column]
 
     def cell(self, column: Column) -> str:
         """Mean ± standard deviation, and the marks."""

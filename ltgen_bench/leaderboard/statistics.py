@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ltgen_bench.leaderboard.paired import deviation
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.headline import DISTANCES
 from ltgen_bench.scoring.metric_table import ARROWS, metric_name, metric_table, shown
@@ -29,7 +30,7 @@ class Column:
         """`FD64 minority ↓`: the features stand once above a table."""
         return f"{short_name(record, self.info)} {self.group} {ARROWS[self.info.better]}".rstrip()
 
-    def figures(self, record: Record) -> dict[str, Any]:
+    def figures(self, record: Record) -> Mapping[str, Any]:
         return figures_of(record, self.info, self.group)
 
     def flags(self, record: Record) -> set[str]:
@@ -58,9 +59,9 @@ def shown_metrics(records: Iterable[Record]) -> list[MetricSpec]:
     return [known[name] for name in dict.fromkeys([*DISTANCES, *shown(brought.values()), "accuracy"])]
 
 
-def figures_of(record: Record, metric: str | MetricSpec, group: str) -> dict[str, Any]:
+def figures_of(record: Record, metric: str | MetricSpec, group: str) -> Mapping[str, Any]:
     """What a record knows of a metric and group; empty when it has none."""
-    return dict(record.scores.get(figure_name(record, metric), {}).get(group, {}))
+    return record.scores.get(figure_name(record, metric), {}).get(group, {})
 
 
 def figure_name(record: Record, metric: str | MetricSpec) -> str:
@@ -75,5 +76,5 @@ def short_name(record: Record, metric: str | MetricSpec) -> str:
 
 def mean_and_spread(values: Sequence[float], form: str) -> str:
     """mean ± sample standard deviation (n - 1); one value has no spread."""
-    spread = f" ± {statistics.stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
+    spread = f" ± {deviation(values):{form.lstrip('+')}}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{form}}{spread}"

@@ -86,11 +86,11 @@ def sections(boards: Sequence[Board]) -> list[Section]:
     found = []
     for family in _alike(boards, ("sample", "omega")):
         fixed = _at_fixed_omega(family)
-        others = tuple(dataclasses.replace(board, unfinished=()) for board in family if board is not fixed)
+        others = tuple(dataclasses.replace(board, unfinished=()) for board in family if board is not fixed)  # said once
         found.append(Section(fixed, others, _sweep("sample.omega", family) if others else None))
     steps = {
         id(max(family, key=_steps)): _sweep("train.steps", family)
-        for family in _alike([section.board for section in found], ("train", "steps"))
+        for family in _alike(boards, ("train", "steps"))
         if len(family) > 1
     }
     return [dataclasses.replace(section, steps=steps.get(id(section.board))) for section in found]

@@ -56,11 +56,13 @@ def _board(board: Board) -> str:
 
 
 def score_text(record: Record) -> str:
-    """One record for the terminal, a line per group, narrower than 80 columns."""
+    """One record for the terminal, a line per group, the distance that ranks first; narrower than 80 columns."""
     rows = []
     flags: set[str] = set()
     known_metrics = [c.metric for c in columns(record.eval.metrics, SCOPES) if c.figures(record)]
     metrics = [c for c in columns(record.eval.metrics, SCOPES[:1]) if c.metric in known_metrics]
+    if (distance := ranked_by([record])) not in known_metrics and metrics:
+        metrics.insert(0, Column(distance, SCOPES[0]))
     for group in SCOPES:
         of_group = [dataclasses.replace(column, group=group) for column in metrics]
         if known := [found for column in of_group if (found := column.figures(record))]:

@@ -39,11 +39,11 @@ def _by_group(board: Board, metric: MetricSpec) -> list[str]:
 
 def _per_class(board: Board) -> list[str]:
     """A line per class, the largest first: its distance, a column per method."""
-    metric = next((m for m in ("class-FD64", "class-KID") if _of_classes(board, m)), None)
+    metric = class_metric(board)
     if metric is None:
         return []
     counts = board.records[0].run.dataset.class_counts
-    names = _class_names(board)
+    names = class_names(board)
     order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
     body = [
         [names.get(c, str(c)), f"{counts[c]:,}", *(_class_cell(row, metric, c) for row in board.rows)] for c in order
@@ -52,11 +52,16 @@ def _per_class(board: Board) -> list[str]:
     return [f"**{title}**, mean over seeds", table(["class", "images", *(row.name for row in board.rows)], body)]
 
 
+def class_metric(board: Board) -> str | None:
+    """What is known of each class of all records: a distance."""
+    return next((m for m in ("class-FD64", "class-KID") if _of_classes(board, m)), None)
+
+
 def _of_classes(board: Board, metric: str) -> bool:
     return all(figures_of(record, metric, "0") for record in board.records)
 
 
-def _class_names(board: Board) -> dict[int, str]:
+def class_names(board: Board) -> dict[int, str]:
     """By class id, where a record has them."""
     for record in board.records:
         pulls = {g: f for m, groups in record.scores.items() if m.startswith("class-pull") for g, f in groups.items()}

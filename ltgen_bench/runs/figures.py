@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -91,7 +92,9 @@ def score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
             yield f"{metric} holds no groups"
             continue
         for group, figures in groups.items():
-            if not isinstance(figures, Mapping) or not _fits(figures.get("value"), float):
+            if not isinstance(figures, Mapping) or (
+                type(value := figures.get("value")) is not float and not _fits(value, float)
+            ):
                 yield f"{metric} of {group} has no value"
             elif metric.startswith("class-pull") and not group.isdecimal():
                 yield f"{metric} is of classes by number, not of {group!r}"
@@ -102,14 +105,32 @@ def score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
 
 def problems(values: Mapping[str, Any], kind: Any) -> Iterator[str]:
     """What is wrong with the values of a typed dictionary; `{of}` stands where what they belong to is to be named."""
-    hints = typing.get_type_hints(kind)
-    for name in sorted(kind.__required_keys__ - values.keys()):
-        yield f"{name}{{of}} is missing"
+    plain = _plain(kind)
+    if missing := kind.__required_keys__ - values.keys():
+        yield from (f"{name}{{of}} is missing" for name in sorted(missing))
     for name, value in values.items():
+        if type(value) in plain.get(name, _NUMBERS) and (type(value) is str or -LARGEST <= value <= LARGEST):
+            continue  # as most are, and a leaderboard holds millions
+        wanted = _hints(kind).get(name, Any)
         if isinstance(value, float | int) and not abs(value) <= LARGEST:
             yield f"{name}{{of}} is not a number up to {LARGEST:g}"
-        elif not _fits(value, wanted := hints.get(name, Any)):
+        elif not _fits(value, wanted):
             yield f"{name}{{of}} must be {_WORDS.get(wanted, 'of another type')}, not {_shown(value)}"
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+_NUMBERS = (float, int)
+_PLAIN: Mapping[Any, tuple[type, ...]] = {float: _NUMBERS, int: (int,), str: (str,)}
+
+
+@functools.cache
+def _plain(kind: Any) -> dict[str, tuple[type, ...]]:
+    """The types of values from JSON that suit each name without further ado."""
+    return {name: _PLAIN.get(wanted, ()) for name, wanted in _hints(kind).items()}
 
 
 def _kind(metric: str, figures: Mapping[str, Any]) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gc
 import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -92,7 +95,7 @@ class Record:
         if isinstance(run, RunSpec) and not (run.net.channels and min(run.net.channels) > 0):
             yield f"a network has no channels {run.net.channels}"
         for name in (run.dataset.name, *(m.name for m in run.methods)):
-            if not name.isprintable() or Path(name).name != name:
+            if not _is_name(name):
                 yield f"{name!r} is no name of a method or dataset"
         for m in run.methods:
             if unknown := [name for name in m.changed if name not in m.params]:
@@ -113,23 +116,42 @@ class Record:
             yield "deviations must be texts"
 
 
+@functools.cache
+def _is_name(text: str) -> bool:
+    """Of one file or folder, that can be printed."""
+    return text.isprintable() and Path(text).name == text
+
+
 def read_records(folder: Path, pattern: str) -> tuple[list[Record], list[str]]:
     """The records in a folder, one per (run, evaluation), and what is wrong with the files that are left out."""
     records: dict[tuple[str, str], Record] = {}
     origins: dict[tuple[str, str], Path] = {}
     problems = []
-    for path in sorted(folder.glob(pattern)):
-        try:
-            record = Record.read(path)
-        except (BadRecord, FileNotFoundError) as error:  # not found: a dangling link, or deleted meanwhile
-            problems.append(str(error))
-            continue
-        key = record.run_id, record.eval_id
-        if key in records:
-            problems.append(f"{path} is of the same run and evaluation as {origins[key]}")
-        records.setdefault(key, record)
-        origins.setdefault(key, path)
+    with _no_collector():
+        for path in sorted(folder.glob(pattern)):
+            try:
+                record = Record.read(path)
+            except (BadRecord, FileNotFoundError) as error:  # not found: a dangling link, or deleted meanwhile
+                problems.append(str(error))
+                continue
+            key = record.run_id, record.eval_id
+            if key in records:
+                problems.append(f"{path} is of the same run and evaluation as {origins[key]}")
+            records.setdefault(key, record)
+            origins.setdefault(key, path)
     return list(records.values()), problems
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without Python's search for cycles, which would go through all that was read, again and again, and find none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _rounded(value: Any) -> Any:

@@ -131,6 +131,11 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def train_log(self) -> Path:
+        """An object a line: what `training.log.JsonLines` writes."""
+        return self.path / "train.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
 

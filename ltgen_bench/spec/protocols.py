@@ -21,7 +21,8 @@ LEGACY = "inception-legacy"
 class Protocol:
     """An evaluation of a paper. As a preset of its name, `train` is the recipe of the training too.
 
-    reference: what images are compared with. decides: the metrics of the source's tables, and how they are computed.
+    reference: what images are compared with. decides: the metrics of the source's tables by their names in records,
+    and after a colon which figure of them it is.
     omega: "fixed", one for all; "tuned" by the source for each method and data set, where `sample.omega` is the one
     that `open` names; "open", not stated, so that it has to be given. train: up to the checkpoint that is evaluated,
     which is the same network as that of a longer training there; None where the source does not state it.
@@ -73,8 +74,8 @@ def _typed(value: object) -> str:
 _PRECISION = "precision of the training: not stated; here bf16 on a GPU and float32 on a CPU, as in preset paper"
 _FLOATS = "scores the samples as floats; here they are rounded to 8 bits first, as files are"
 _SPLITS = "cuts samples into splits for IS in the order they were made; here each split has its share of every label"
-_SPLIT_IS = "IS, mean of ten splits (`split_mean` of IS)"
-_RECALL = "recall, improved (k = 5, 50,000 against 50,000)"
+_SPLIT_IS = "IS-legacy: split_mean, of ten splits"
+_RECALL = "recall-all-legacy: k = 5, 50,000 against 50,000"
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -86,7 +87,7 @@ PROTOCOLS = {
             sample=SamplingSpec(sampler="ddpm", steps=1000, omega=1.6, labels="uniform"),
             omega="tuned",
             train=TrainSpec(steps=300_000, batch=48),
-            decides=("FID", _SPLIT_IS, "F8 and F1/8 (PRD, 20 clusters per class, ten runs)", _RECALL),
+            decides=("FID-legacy", _SPLIT_IS, "F8-legacy", "F1/8-legacy", _RECALL),
             open=(
                 "omega: tuned by run in the README, on CIFAR-100-LT: 1.6 for CBDM (taken here), 0.8 for DDPM, 1.4 for "
                 "CBDM with ADA, 2.0 for CBDM fine-tuned from DDPM; give others with --omega",
@@ -105,7 +106,7 @@ PROTOCOLS = {
             source="OC (Zhang et al., ICLR 2024): README and code of MediaBrain-SJTU/OC_LT, ddpm_gen.py",
             sample=SamplingSpec(steps=100, labels="uniform"),
             train=TrainSpec(steps=200_000, batch=128),
-            decides=("FID", _SPLIT_IS),
+            decides=("FID-legacy", _SPLIT_IS),
             open=(
                 "whether the published figures come from the README's evaluation (taken here) or another",
                 "batch: the code's default (128); steps: the checkpoint that the README evaluates, of a training of "
@@ -128,10 +129,10 @@ PROTOCOLS = {
             sample=SamplingSpec(),
             train=TrainSpec(),
             decides=(
-                "FID",
-                "KID (100 subsets of 1,000: `subsets_mean` of KID)",
-                "recall (features and k not stated)",
-                "IS (splits not stated)",
+                "FID-legacy",
+                "KID-legacy: subsets_mean, of 100 subsets of 1,000",
+                "recall-all-legacy: its features and k are not stated",
+                _SPLIT_IS,
             ),
             open=(
                 "base loss of the rows called CM: the released configuration trains cm+t2h, the paper names several",
@@ -153,7 +154,13 @@ PROTOCOLS = {
             sample=SamplingSpec(sampler="ddpm", steps=1000, omega=0.8, labels="uniform"),
             omega="tuned",
             train=TrainSpec(steps=150_000, batch=128),
-            decides=("FID", "IS (splits not stated)", "F8 and F1/8", "recall (features and k not stated)"),
+            decides=(
+                "FID-legacy",
+                "IS-legacy: splits are not stated; split_mean is of ten",
+                "F8-legacy",
+                "F1/8-legacy",
+                "recall-all-legacy: its features and k are not stated",
+            ),
             open=(
                 "omega is tuned, on what is not stated, for DDPM / CBDM / T2H / CORAL: 0.8 / 1.0 / 1.0 / 0.6 on "
                 "CIFAR-10-LT at ratio 100, 1.0 / 1.8 / 1.7 / 1.0 at ratio 1000, 0.8 / 1.6 / 1.5 / 0.8 on CIFAR-100-LT "
@@ -172,7 +179,7 @@ PROTOCOLS = {
             source="CCUA (Chen et al., arXiv 2507.09052): released code of its U-Net experiments",
             sample=SamplingSpec(images=10_000, steps=100, labels="uniform"),
             omega="open",
-            decides=("FID", "KID", "FID of head, body and tail", "FID of each class"),
+            decides=("FID-legacy: also of head, body and tail, and of each class", "KID-legacy"),
             open=(
                 "omega: searched for each method, values not stated: give --omega or --set sample.omega",
                 "schedule of omega: the sampler knows constant (taken here), linear and gamma; which one the figures "
@@ -180,7 +187,10 @@ PROTOCOLS = {
                 "training on CIFAR: 200,000 steps, batch not stated; on TinyImageNet-LT 100,001 x 128",
                 "reference: its code compares with the balanced training set (taken here) and the validation set",
             ),
-            differs=("its head, body and tail leave out classes C/3 and 2C/3; here every class is in a group",),
+            differs=(
+                "its head, body and tail leave out classes C/3 and 2C/3; here every class is in a group",
+                "FID of each class; here KID of each (class-KID), which few images do not bias",
+            ),
         ),
     )
 }
@@ -207,13 +217,11 @@ def called(scored: EvalSpec) -> list[str]:
 
 
 def trained(run: RunSpec) -> list[str]:
-    """The protocols whose training this is, by its settings alone; the precision, which no source states, may be any,
-    and so may flips, which are the dataset's."""
+    """The protocols whose training this is, by its settings alone, whatever its precision: no source states that."""
     if (run.net, run.diffusion) != (NetSpec().resolved, DiffusionSpec()):
         return []
     return [
         name
         for name, protocol in PROTOCOLS.items()
-        if protocol.train
-        and run.train == dataclasses.replace(protocol.train, precision=run.train.precision, flip=run.train.flip)
+        if protocol.train and run.train == dataclasses.replace(protocol.train, precision=run.train.precision)
     ]

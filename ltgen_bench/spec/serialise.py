@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from ltgen_bench.errors import UsageError, short, unknown
 
@@ -42,6 +42,15 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
+@functools.cache
+def _fields(kind: Any) -> tuple[dataclasses.Field[Any], ...] | None:
+    """Of a dataclass; None of another type."""
+    return dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else None
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 def to_json(spec: Any) -> dict[str, Any]:
     """A spec as plain JSON values (tuples as lists)."""
     value: dict[str, Any] = _plain(spec)
@@ -49,8 +58,10 @@ def to_json(spec: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if type(value) in _SCALARS:
+        return value
+    if (fields := _fields(cast(Any, type(value)))) is not None:
+        return {field.name: _plain(getattr(value, field.name)) for field in fields}
     if isinstance(value, Mapping):
         return {str(key): _plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
@@ -60,18 +71,21 @@ def _plain(value: Any) -> Any:
 
 def identity(spec: Any) -> Any:
     """What is hashed of a spec, as plain JSON values: see `NOT_HASHED` and `before`."""
-    return _identity(canonical(spec))
+    return _identity(spec, type(spec).__name__)
 
 
-def _identity(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: _identity(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if field.metadata.get("identity", True) and not _as_before(field, getattr(value, field.name))
-        }
+def _identity(value: Any, where: str) -> Any:
+    if (fields := _fields(cast(Any, type(value)))) is not None:
+        hints, found = _hints(cast(Any, type(value))), {}
+        for field in fields:
+            if field.metadata.get("identity", True):
+                place = f"{where}.{field.name}"
+                item = coerce(getattr(value, field.name), hints[field.name], place)  # as `canonical` has it
+                if not _as_before(field, item):
+                    found[field.name] = _identity(item, place)
+        return found
     if isinstance(value, tuple):
-        return [_identity(v) for v in value]
+        return [_identity(item, where) for item in value]
     return _plain(value)
 
 
@@ -97,17 +111,18 @@ def from_json(kind: type[Spec], value: Any, where: str = "spec") -> Spec:
     """
     if not isinstance(value, Mapping):
         raise UsageError(f"{where} must be an object of {kind.__name__}'s fields, not {short(value)}")
-    hints = _hints(typing.cast(Any, kind))
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    hints, fields = _hints(cast(Any, kind)), _fields(cast(Any, kind)) or ()
+    names = [field.name for field in fields]
     for name in value:
         if name not in names:
             raise unknown("field", name, names, where)
     older = {}
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if "before" in field.metadata and field.name not in value:
+    for field in fields:
+        if field.name in value:
+            continue
+        if "before" in field.metadata:
             older[field.name] = field.metadata["before"]
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and field.name not in value:
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise UsageError(f"{where} lacks the field {field.name!r}")
     return kind(**{name: coerce(v, hints[name], f"{where}.{name}") for name, v in value.items()}, **older)
 
@@ -117,7 +132,7 @@ def override(spec: Spec, changes: Mapping[str, str], where: str) -> Spec:
 
     Raises UsageError for an unknown field, with the near miss, and for a value of the wrong type.
     """
-    hints = _hints(typing.cast(Any, type(spec)))
+    hints = _hints(cast(Any, type(spec)))
     names = [f.name for f in dataclasses.fields(spec)]  # type: ignore[arg-type]
     for name in changes:
         if name not in names:
@@ -126,9 +141,21 @@ def override(spec: Spec, changes: Mapping[str, str], where: str) -> Spec:
     return dataclasses.replace(spec, **values)  # type: ignore[type-var]
 
 
+_EXACT = frozenset({str, int, bool})
+"""Types whose values need no second look: a float may be infinite, or -0.0."""
+
+
+@functools.cache
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Of a type such as tuple[int, ...]: tuple, and what stands in the brackets."""
+    return typing.get_origin(kind), typing.get_args(kind)
+
+
 def coerce(value: Any, kind: Any, where: str) -> Any:
     """`value` as a `kind`: from JSON, or from text typed on the command line. Raises UsageError."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if type(value) is kind and kind in _EXACT:
+        return value  # as almost everything in a file is
+    origin, args = _parts(kind)
     if origin is Literal:
         if value in args:
             return value
@@ -138,12 +165,16 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
             return None
         kinds = [a for a in args if a is not type(None)]
         for candidate in kinds[:-1]:
+            if _has_others(value, candidate):
+                continue
             with contextlib.suppress(UsageError):
                 return coerce(value, candidate, where)
         return coerce(value, kinds[-1], where)
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
         if isinstance(items, list | tuple):
+            if args[0] in _EXACT and set(map(type, items)) <= {args[0]}:
+                return tuple(items)
             return tuple(coerce(item, args[0], where) for item in items)
     elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return value if isinstance(value, kind) else from_json(kind, value, where)
@@ -160,6 +191,15 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return dict(value)
     raise UsageError(f"{where} must be {_words(kind)}, not {short(value)}")
+
+
+def _has_others(value: Any, kind: Any) -> bool:
+    """Whether a value has fields that a dataclass has not, which it is then not read as: cheaper than an error."""
+    return (
+        isinstance(value, dict)
+        and (fields := _fields(kind)) is not None
+        and not value.keys() <= {f.name for f in fields}
+    )
 
 
 def _number(value: Any, kind: type[int] | type[float]) -> int | float | None:

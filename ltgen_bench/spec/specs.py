@@ -175,12 +175,16 @@ class RunSpec:
         return f"{methods} ({', '.join(changed)})" if changed else methods
 
     @functools.cached_property
+    def _identity(self) -> dict[str, Any]:
+        return dict(identity(self))
+
+    @functools.cached_property
     def run_id(self) -> str:
-        return digest(identity(self))
+        return digest(self._identity)
 
     @functools.cached_property
     def config_id(self) -> str:
-        return digest({k: v for k, v in identity(self).items() if k != "seed"})
+        return digest({k: v for k, v in self._identity.items() if k != "seed"})
 
     @functools.cached_property
     def trajectory_id(self) -> str:

@@ -63,7 +63,10 @@ class JsonLines:
 
 def lines_until(path: Path, step: int) -> str:
     """The lines of a log up to that step; none of one that is not there."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        lines = []
     return "".join(f"{line}\n" for line in lines if _step_of(line) <= step)
 
 

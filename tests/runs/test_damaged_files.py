@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,26 @@ def test_a_picture_or_a_clean_up_never_fails_a_run(
         assert f" no picture {path.name}: TypeError: font2ft.set_text(): incompatible\n" in out
     assert run_folder.shards(job.eval.sample).exists()
     assert (job.state, run_folder.owner()) == ("done", None)
+    assert_same_result(job, finished.job)
+
+
+def test_an_evaluation_that_fails_is_recorded_by_itself(
+    job: Job, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no luck")
+
+    run_folder, failure = job.run_folder, job.run_folder.failed_evaluation(job.eval.eval_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "evaluate", fail)
+        assert work(job) == (worker.FAILED, "ValueError: no luck")
+    assert run_folder.failures() == [failure]
+    other = dataclasses.replace(job, eval=dataclasses.replace(job.eval, features="efflite0@64"))
+    assert (job.state, other.state) == ("failed", "stopped")
+    assert work(other) == (worker.DONE, "")
+    assert (job.state, other.state) == ("failed", "done")
+    assert work(job) == (worker.DONE, "")
+    assert run_folder.failures() == []
     assert_same_result(job, finished.job)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+import ltgen_bench
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.planning.evaluations import asked_for, departures
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution, Job
 from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.metric_table import metric_name, metric_table
 from ltgen_bench.spec.presets import PRESETS, RECIPES
 from ltgen_bench.spec.protocols import LEGACY, PROTOCOLS, called, trained
 from ltgen_bench.spec.specs import EvalSpec, NetSpec, RunSpec, SamplingSpec, TrainSpec
@@ -61,6 +63,7 @@ def test_protocols_say_what_their_sources_state(
     assert protocol.features == LEGACY
     assert (protocol.train and (protocol.train.steps, protocol.train.batch)) == training
     assert all((protocol.source, protocol.decides, protocol.open))
+    assert {text.partition(":")[0] for text in protocol.decides} <= {metric_name(m, LEGACY) for m in metric_table()}
     assert name in called(in_legacy_features(job.eval))
 
 
@@ -144,9 +147,9 @@ def test_as_a_preset_a_protocol_is_its_training_and_its_evaluation() -> None:
     assert job.run.train == dataclasses.replace(TrainSpec(steps=150_000, batch=128), flip=False, precision="fp32")
     assert job.eval.sample == PROTOCOLS["coral"].sample
     assert RECIPES["coral"].features == LEGACY
-    assert trained(job.run) == ["coral"]
-    wider = dataclasses.replace(job.run, net=NetSpec((32, 64)))
-    assert trained(wider) == []
+    with_flips = dataclasses.replace(job.run, train=dataclasses.replace(job.run.train, flip=True))
+    assert (trained(with_flips), trained(job.run)) == (["coral"], [])
+    assert trained(dataclasses.replace(with_flips, net=NetSpec((32, 64)))) == []
 
 
 def test_a_table_names_the_protocols_whose_settings_it_has(make_record: Callable[..., Record]) -> None:
@@ -175,6 +178,9 @@ def test_images_made_elsewhere_have_no_protocol(tmp_path: Path, cli: Cli) -> Non
     )
 
 
-def test_a_protocol_that_is_not_known_is_refused_in_python_too() -> None:
-    with pytest.raises(UsageError, match="unknown protocol 'cmm'"):
-        asked_for([], ["cmm"])
+def test_in_python_a_plan_takes_protocols_too() -> None:
+    options: Any = {"features": "efflite0@32", "device": "cpu"}
+    by_name = ltgen_bench.plan("ddpm", "digitslt", protocol=["cm", "coral"], **options)
+    assert [job.eval for job in by_name] == [job.eval for job in jobs(["cm", "coral"])]
+    with pytest.raises(UsageError, match="unknown protocol 'cmm' in --protocol"):
+        ltgen_bench.plan("ddpm", "digitslt", protocol="cmm", **options)

@@ -1,0 +1,1 @@
+"""Leaderboards for other programs: CSV, JSON, LaTeX and HTML."""

@@ -1,0 +1,129 @@
+"""Tables for a paper: LaTeX with booktabs, one table per board."""
+
+from __future__ import annotations
+
+import statistics
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board
+from ltgen_bench.leaderboard.captions import ranking_line
+from ltgen_bench.leaderboard.dataset_page import DatasetPage
+from ltgen_bench.leaderboard.first_table import heading, named, seeds
+from ltgen_bench.leaderboard.notes import flag_notes, mark
+from ltgen_bench.leaderboard.paired import LEVEL, Paired
+from ltgen_bench.leaderboard.rows import Row
+from ltgen_bench.leaderboard.statistics import Column
+
+_HEAD = r"""% Made by: ltgen-bench leaderboard --format latex
+% In the preamble: \usepackage{booktabs}
+"""
+
+MISSING = "--"
+
+
+def latex_tables(pages: Iterable[DatasetPage]) -> str:
+    """Of today's results and of images made elsewhere: scores, then paired differences from the baseline."""
+    parts = [_HEAD]
+    for page in pages:
+        for board in (*page.boards, *page.elsewhere):
+            parts.append(_scores(page.dataset, board))
+            if board.versus:
+                parts.append(_differences(page.dataset, board))
+    return "\n".join(parts)
+
+
+def _scores(dataset: str, board: Board) -> str:
+    columns = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in board.all_rows)]
+    leading = {c: board.leaders(c, board.rows) for c in columns}
+    names = ("method", "seeds") if board.of_runs else ("name", "sets")
+    lines = [
+        [escaped(named(row)), escaped(seeds(board, row)), *(_cell(row, c, bold=row in leading[c]) for c in columns)]
+        for row in board.all_rows
+    ]
+    flags = {flag for row in board.all_rows for c in columns for flag in row.flags(c)}
+    caption = [
+        f"{dataset}, {board.title}.",
+        f"R{ranking_line(board.records[0], board.distance).removeprefix('- r')}.",
+        "Mean and standard deviation over seeds; bold: the best, and what is not resolved from it.",
+        *flag_notes(flags),
+        *(["‡ memorised training images."] if "memorised" in flags else []),
+    ]
+    heads = [*names, *(heading(c, board) for c in columns)]
+    return _table(" ".join(caption), "ll" + "r" * len(columns), [escaped(head) for head in heads], lines)
+
+
+def _differences(dataset: str, board: Board) -> str:
+    columns = [c for c in (*board.distances, RECALL, ACCURACY) if any(v.paired(c) for v in board.versus)]
+    lines = [
+        [escaped(named(versus.row)), *(_difference(versus.paired(c), c) for c in columns), versus.claim.answer]
+        for versus in board.versus
+    ]
+    caption = (
+        f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and "
+        "the seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
+    )
+    heads = [escaped(head) for head in ("method", *(heading(c, board) for c in columns), "helps")]
+    return _table(caption, "l" + "r" * len(columns) + "l", heads, lines)
+
+
+def _table(caption: str, layout: str, heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [" & ".join(cells) + r" \\" for cells in lines]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            rf"\caption{{{escaped(caption)}}}",
+            rf"\begin{{tabular}}{{{layout}}}",
+            r"\toprule",
+            " & ".join(heads) + r" \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _cell(row: Row, column: Column, *, bold: bool) -> str:
+    if row.mean(column) is None:
+        return MISSING
+    values, form = row.values(column), f".{column.info.decimals}f"
+    text = f"{statistics.fmean(values):{form}}"
+    if bold:
+        text = rf"\mathbf{{{text}}}"
+    if len(values) > 1:
+        text += rf" \pm {statistics.stdev(values):{form}}"
+    return f"${text}$" + escaped(mark(row.flags(column)))
+
+
+def _difference(paired: Paired | None, column: Column) -> str:
+    if paired is None:
+        return MISSING
+    form = f"+.{column.info.decimals}f"
+    mean = f"{paired.mean:{form}}"
+    text = rf"\mathbf{{{mean}}}" if paired.verdict != "not resolved" else mean
+    if paired.interval is not None:
+        text += rf"\ [{', '.join(f'{end:{form}}' for end in paired.interval)}]"
+    return f"${text}$ {paired.wins}/{paired.n}"
+
+
+_SPECIAL = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "±": r"$\pm$", "–": "--", "…": r"\dots{}", "·": r"$\cdot$"},
+    **{"↓": r"$\downarrow$", "↑": r"$\uparrow$", "†": r"$\dagger$", "‡": r"$\ddagger$", "◆": r"$\diamond$"},
+    **{"△": r"$\triangle$", "⚠": r"\textbf{!}"},
+}
+
+
+def escaped(text: str) -> str:
+    """As LaTeX prints it, in any engine: letters that pdfLaTeX may not know are `?`."""
+    return "".join(_SPECIAL.get(c) or (c if c.isascii() or _is_latin(c) else "?") for c in text if c.isprintable())
+
+
+def _is_latin(character: str) -> bool:
+    """With an accent: what T1 fonts have."""
+    return "WITH" in (name := unicodedata.name(character, "")) and name.startswith("LATIN") and ord(character) < 0x180

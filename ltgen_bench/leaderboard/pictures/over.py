@@ -1,0 +1,122 @@
+"""Scores over something: the images of a class, guidance, training steps; and losses over training."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.captions import title as title_of
+from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
+from ltgen_bench.leaderboard.pictures import style
+from ltgen_bench.leaderboard.pictures.lines import draw_lines
+from ltgen_bench.leaderboard.pictures.picture import Picture
+from ltgen_bench.leaderboard.rows import Row
+from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
+from ltgen_bench.leaderboard.sweeps import Sweep
+from ltgen_bench.leaderboard.wide_tables import class_metric
+
+
+def per_class(name: str, title: str, board: Board) -> Picture | None:
+    """None where records have no figures by class, or all classes are of one size."""
+    metric = class_metric(board)
+    counts = board.records[0].run.dataset.class_counts
+    if metric is None or len(set(counts)) < 2:
+        return None
+    classes = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
+    names = dict(zip(map(id, board.all_rows), style.named(board.all_rows), strict=True))
+    lines = {
+        names[id(row)]: {
+            "x": [counts[c] for c in classes],
+            "y": [statistics.fmean(figures_of(r, metric, str(c))["value"] for r in row.records) for c in classes],
+        }
+        for row in board.rows
+        if all(figures_of(r, metric, str(c)) for r in row.records for c in classes)
+    }
+    if not lines:
+        return None
+    shown = _shown(board, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
+    axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
+    shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
+    return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
+
+
+def over_setting(name: str, title: str, sweep: Sweep, board: Board) -> Picture | None:
+    """Over guidance, or over training steps; board: the one that the sweep stands below."""
+    what, label = {"sample.omega": ("guidance", "omega"), "train.steps": ("training steps", "steps")}[sweep.setting]
+    record = board.records[0]
+    rows = [next(iter(found.values())) for found in sweep.rows.values()]
+    names = dict(zip(sweep.rows, style.named(rows), strict=True))
+    panels: list[dict[str, Any]] = []
+    for group in ("overall", "majority", "minority"):
+        column = Column(sweep.distance, group)
+        lines = {
+            names[row_name]: _over(found, column)
+            for row_name, found in sweep.rows.items()
+            if any(row.values(column) for row in found.values())
+        }
+        if lines:
+            panels.append({"title": group, "lines": lines})
+    if not panels:
+        return None
+    baseline = names.get(board.baseline.name) if board.baseline else None
+    shown = {
+        "title": f"{title}: over {what}",
+        "below": f"{title_of(record)} but for {label} · mean, band: standard deviation over seeds · lower is better",
+        **{"x": label, "y": short_name(record, sweep.distance), "falling": False, "baseline": baseline},
+        **{"log": ["x"] if sweep.setting == "train.steps" else [], "panels": panels},
+    }
+    of_board = style.named(board.all_rows)
+    shown["ranked"] = [*of_board, *(name for name in names.values() if name not in of_board)]
+    return Picture(name, f"{title}: distance over {what}, by method", shown, draw_lines)
+
+
+def _over(found: Mapping[float, Row], column: Column) -> dict[str, list[float]]:
+    """Of one configuration, by ascending value of the setting."""
+    values = {value: row.values(column) for value, row in sorted(found.items()) if row.values(column)}
+    return {
+        "x": list(values),
+        "y": [statistics.fmean(each) for each in values.values()],
+        "spread": [statistics.stdev(each) if len(each) > 1 else 0.0 for each in values.values()],
+    }
+
+
+CURVES = 5
+"""Seeds that a curve is the mean of, at most."""
+
+
+def loss_curves(name: str, title: str, board: Board, kept: Kept) -> Picture | None:
+    """None where no losses are kept."""
+    curves = {
+        shown: [curve for record in row.records[:CURVES] if (curve := kept.curve(record))]
+        for row, shown in zip(board.all_rows, style.named(board.all_rows), strict=True)
+    }
+    panels: list[dict[str, Any]] = []
+    for group in GROUPS:
+        lines = {shown: line for shown, found in curves.items() if (line := _mean_curve(found, group))}
+        if lines:
+            panels.append({"title": group, "lines": lines})
+    if not panels:
+        return None
+    shown = _shown(
+        board,
+        f"{title}: denoising loss by group",
+        f"{board.title} · means over up to {CURVES} seeds and stretches of training, before any weights",
+    )
+    shown |= {"x": "step", "y": "loss", "falling": False, "log": ["x", "y"], "panels": panels}
+    return Picture(name, f"{title}: loss of each group over training, by method", shown, draw_lines)
+
+
+def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | None:
+    """Over the seeds, at the steps that all of them have."""
+    seeds = [dict(zip(curve["step"], curve[group], strict=True)) for curve in found if group in curve]
+    shared = sorted(set.intersection(*(set(seed) for seed in seeds))) if seeds else []
+    if not shared:
+        return None
+    return {"x": shared, "y": [statistics.fmean(seed[step] for seed in seeds) for step in shared]}
+
+
+def _shown(board: Board, title: str, below: str) -> dict[str, Any]:
+    rows, names = board.all_rows, style.named(board.all_rows)
+    return {"title": title, "below": below, "baseline": style.baseline_name(board, rows, names), "ranked": names}
