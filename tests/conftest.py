@@ -51,6 +51,7 @@ from ltgen_bench.spec.specs import (
 
 sys.path.insert(0, os.fspath(Path(__file__).parent))  # for what tests share, which lies beside them
 from image_files import folder_fixture, make_fixture  # noqa: F401
+from scored_sets import efflite, halves, kept  # noqa: F401
 
 COUNTS = (170, 121, 87, 62, 44, 32, 23, 16, 11, 8)
 DIGITS = DatasetSpec("digitslt", 1, 20.0, 8, 1, COUNTS, "a1" * 32, "b2" * 32, "c3" * 32)

@@ -78,19 +78,18 @@ def images(centres: list[int], spread: float, seed: int) -> FeatureSet:
 
 def test_f8_sees_what_is_missing_and_f_eighth_what_is_strange(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prd, "RUNS", 3)
-    monkeypatch.setattr(prd, "CLUSTERS", 3)  # of each of four classes
     half, whole = [0, 1, 2, 3, 4] * 2, list(range(10))
-    f8, f_eighth = prd.both(Comparison(images(whole, 1, 1), images(half, 1, 2), 0))
+    f8, f_eighth = prd.both(Comparison(images(whole, 1, 1), images(half, 1, 2), 0), 12)
     assert f8.value < 0.6
     assert f_eighth.value > 0.9
-    f8, f_eighth = prd.both(Comparison(images(half, 1, 1), images(whole, 1, 2), 0))
+    f8, f_eighth = prd.both(Comparison(images(half, 1, 1), images(whole, 1, 2), 0), 12)
     assert f8.value > 0.9
     assert f_eighth.value < 0.6
     same = Comparison(images(whole, 1, 1), images(whole, 1, 2), 0)
-    for f in prd.both(same):
+    for f in prd.both(same, 12):
         assert f.value > 0.9
         assert 0 <= f.runs_std < 0.1
-    assert prd.both(same) == prd.both(same)
+    assert prd.both(same, 12) == prd.both(same, 12)
 
 
 def test_from_many_images_there_are_the_figures_of_the_papers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,6 +118,12 @@ def test_from_many_images_there_are_the_figures_of_the_papers(monkeypatch: pytes
     assert (overall["value"], overall["k"], overall["k3"]) == (five.recall.value, 5, three.recall.value)
     assert scores[0]["precision-all-pixels"]["overall"]["value"] == five.precision.value
     assert 0 < scores[0]["F8-pixels"]["overall"]["value"] <= 1
+    # A group with fewer images than clusters has no F8: here the minority, against 40 + 5 training images.
+    monkeypatch.setattr(prd, "CLUSTERS", 25)
+    monkeypatch.setattr(scopes, "NEIGHBOURS_CAP", 100)
+    tail = Scoring(fake, RealImages(real[np.arange(125)], groups, balanced=real), extractor).scores()
+    assert list(tail["F8-pixels"]) == ["overall", "majority", "medium"]
+    assert tail["recall-all-pixels"]["minority"]["n_real"] == 44
     # Where a run drew the class of each image, all count, too.
     drawn = Images(fake.pixels, np.sort(random.integers(0, 4, 160)))
     uneven = Scoring(drawn, RealImages(real, groups), extractor, equal=False).scores()

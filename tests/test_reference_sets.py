@@ -17,6 +17,7 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.captions import caption
 from ltgen_bench.leaderboard.tables import tables
+from ltgen_bench.leaderboard.text import score_text
 from ltgen_bench.planning.evaluations import USUAL, Evaluation
 from ltgen_bench.planning.plan import Request, plan, rescore
 from ltgen_bench.runs.job import DataOptions, Execution
@@ -175,6 +176,9 @@ def test_tables_say_the_reference_and_never_mix_them(make_record: Callable[..., 
     assert sorted(table.title.rpartition(", ")[2] for table in found) == ["reference balanced", "reference train"]
     assert "reference the long-tailed training set, `" in caption([other])
     assert "reference `" in caption([usual])
+    assert score_text(other).startswith(
+        f"{score_text(usual).partition(chr(10))[0]} against the long-tailed training set"
+    )
 
 
 @pytest.mark.parametrize(

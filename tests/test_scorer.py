@@ -11,15 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from scored_sets import (
+    GROUPS,
+    blur,
+    changed,
+    collapse,
+    drop,
+    fake_extractor,
+    noise,
+    score,
+    values,
+)
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
-from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.scoring import reference
-from ltgen_bench.scoring.attribution import Scores
-from ltgen_bench.scoring.extractors import Extractor, extractor
+from ltgen_bench.scoring.extractors import Extractor
 from ltgen_bench.scoring.feature_cache import features_of
 from ltgen_bench.scoring.headline import headline
 from ltgen_bench.scoring.metric_table import remarks
@@ -27,67 +35,6 @@ from ltgen_bench.scoring.metrics import memorised
 from ltgen_bench.scoring.metrics.frechet import frechet
 from ltgen_bench.scoring.metrics.precision_recall import neighbours
 from ltgen_bench.scoring.scorer import RealImages, Scoring
-
-GROUPS = Groups.from_counts([100 - c for c in range(10)])
-
-
-@pytest.fixture(scope="module")
-def efflite() -> Extractor:
-    """Every fifth feature of the real network: a quarter of the time, and all figures behave the same."""
-    whole = extractor("efflite0@32")
-
-    def network(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features, logits = whole.network(x)
-        return features[:, ::5], logits
-
-    return dataclasses.replace(whole, dim=256, network=network)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features of the real network, shared by the tests."""
-    return tmp_path_factory.mktemp("features")
-
-
-def score(
-    generated: Images,
-    reference: Images,
-    groups: Groups,
-    extractor: Extractor,
-    train: Images | None = None,
-    test: Images | None = None,
-    **options: Any,
-) -> Scores:
-    return Scoring(generated, RealImages(reference, groups, train, test), extractor, **options).scores()
-
-
-def fake_extractor(dim: int = 5) -> Extractor:
-    """Features are fixed random projections of the pixels, logits the first of them."""
-    weights = torch.randn(3 * 64, dim, generator=torch.Generator().manual_seed(0)) / 1000
-
-    def network(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features = x.flatten(1) @ weights
-        return features, features[:, :4]
-
-    return Extractor("fake", "0" * 64, dim, 8, 16, torch.device("cpu"), network)
-
-
-@pytest.fixture(scope="module")
-def halves() -> tuple[Images, Images]:
-    """Two disjoint halves of scikit-learn's digits, 85 of each class."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    pixels = (data.images * (255 / 16)).round().astype(np.uint8)[..., None]
-    places = [np.flatnonzero(data.target == c)[:170] for c in range(10)]
-    labels = data.target.astype(np.int64)
-    first, second = (np.concatenate([p[start::2] for p in places]) for start in (0, 1))
-    return Images(pixels[first], labels[first]), Images(pixels[second], labels[second])
-
-
-def values(scores: Scores, metric: str) -> dict[str, Any]:
-    (name,) = (m for m in scores if m == metric or m.startswith(f"{metric}-"))
-    return {group: figures["value"] for group, figures in scores[name].items()}
 
 
 def test_every_figure_says_what_it_is_from(halves: tuple[Images, Images], tmp_path: Path) -> None:
@@ -188,9 +135,7 @@ def test_small_samples_are_flagged(halves: tuple[Images, Images]) -> None:
     assert [headline([scores], "fake", "minority") for scores in found] == ["FD", "FD64", "FD64", "FD64"]
 
 
-def test_the_order_of_the_images_changes_nothing(
-    halves: tuple[Images, Images], efflite: Extractor, cache: Path
-) -> None:
+def test_the_order_of_the_images_changes_nothing(halves: tuple[Images, Images], efflite: Extractor, kept: Path) -> None:
     rng = np.random.default_rng(0)
     real, held_out = halves
     expected = score(held_out, real, GROUPS, efflite)
@@ -245,11 +190,6 @@ def test_inceptions_figures_have_their_usual_names(halves: tuple[Images, Images]
     assert {"FID", "IS", "precision", "recall"} <= set(score(held_out, real, GROUPS, stand_in))
 
 
-def changed(images: Images, keep: NDArray[np.bool_] | None = None, **fields: Any) -> Images:
-    images = images if keep is None else images[np.flatnonzero(keep)]
-    return Images(fields.get("pixels", images.pixels), fields.get("labels", images.labels))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -268,34 +208,6 @@ def test_images_that_cannot_be_scored_are_refused_in_one_sentence(
         score(change(halves[1]), halves[0], GROUPS, fake_extractor())
 
 
-def noise(images: Images, level: float) -> Images:
-    added = images.pixels + np.random.default_rng(0).normal(0, level, images.pixels.shape)
-    return changed(images, pixels=added.round().clip(0, 255).astype(np.uint8))
-
-
-def blur(images: Images, level: float) -> Images:
-    from scipy.ndimage import gaussian_filter
-
-    blurred = gaussian_filter(images.pixels.astype(float), (0, level, level, 0))
-    return changed(images, pixels=blurred.round().astype(np.uint8))
-
-
-def drop(images: Images, classes: int) -> Images:
-    """The last classes show what the first ones show."""
-    pixels = images.pixels.copy()
-    for c in range(10 - classes, 10):
-        pixels[images.labels == c] = images.pixels[images.labels == c % (10 - classes)]
-    return changed(images, pixels=pixels)
-
-
-def collapse(images: Images, distinct: int) -> Images:
-    pixels = images.pixels.copy()
-    for c in range(10):
-        at = np.flatnonzero(images.labels == c)
-        pixels[at] = images.pixels[at[np.arange(len(at)) % distinct]]
-    return changed(images, pixels=pixels)
-
-
 @pytest.mark.parametrize(
     ("degrade", "levels", "seen_by"),
     [
@@ -308,14 +220,14 @@ def collapse(images: Images, distinct: int) -> Images:
 def test_the_worse_the_images_the_worse_the_scores(
     halves: tuple[Images, Images],
     efflite: Extractor,
-    cache: Path,
+    kept: Path,
     degrade: Callable[[Images, Any], Images],
     levels: tuple[Any, ...],
     seen_by: set[str],
 ) -> None:
     real, held_out = halves
     ladder = [held_out, *(degrade(held_out, level) for level in levels)]
-    scores = [score(images, real, GROUPS, efflite, cache=cache) for images in ladder]
+    scores = [score(images, real, GROUPS, efflite, cache=kept) for images in ladder]
     for metric in seen_by:
         steps = [values(s, metric)["overall"] for s in scores]
         worse = [-v for v in steps] if metric in ("precision", "recall", "coverage") else steps
@@ -324,11 +236,11 @@ def test_the_worse_the_images_the_worse_the_scores(
 
 
 def test_only_the_scores_of_classes_see_shuffled_labels(
-    halves: tuple[Images, Images], efflite: Extractor, cache: Path
+    halves: tuple[Images, Images], efflite: Extractor, kept: Path
 ) -> None:
     real, held_out = halves
     shuffled = changed(held_out, labels=np.random.default_rng(0).permutation(held_out.labels))
-    given, mixed = (score(images, real, GROUPS, efflite, cache=cache) for images in (held_out, shuffled))
+    given, mixed = (score(images, real, GROUPS, efflite, cache=kept) for images in (held_out, shuffled))
     assert values(mixed, "FD")["overall"] == pytest.approx(values(given, "FD")["overall"], rel=1e-6)
     for metric in ("mKID", "mFD64"):
         assert min(values(mixed, metric).values()) > 5 * max(values(given, metric).values())
@@ -338,11 +250,11 @@ def test_only_the_scores_of_classes_see_shuffled_labels(
 
 
 def test_the_classifiers_figures_stand_beside_those_of_real_images(
-    halves: tuple[Images, Images], efflite: Extractor, cache: Path
+    halves: tuple[Images, Images], efflite: Extractor, kept: Path
 ) -> None:
     real, held_out = halves
     blurred = blur(held_out, 1.2)
-    good, bad = (score(images, real, GROUPS, efflite, cache=cache) for images in (held_out, blurred))
+    good, bad = (score(images, real, GROUPS, efflite, cache=kept) for images in (held_out, blurred))
     for metric in ("accuracy", "CAS"):
         figures = good[f"{metric}-efflite0@32"]["overall"]
         assert figures["value"] == pytest.approx(figures["ceiling"], abs=0.05)
@@ -350,49 +262,19 @@ def test_the_classifiers_figures_stand_beside_those_of_real_images(
     assert 1 < values(bad, "IS-domain")["overall"] < values(good, "IS-domain")["overall"] < 10
 
 
-def test_labels_in_another_order_get_a_remark(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
+def test_labels_in_another_order_get_a_remark(halves: tuple[Images, Images], efflite: Extractor, kept: Path) -> None:
     real, held_out = halves
     for labels, flag in (
         (held_out.labels, None),
         ((held_out.labels + 1) % 10, "labels?"),
         (np.random.default_rng(0).permutation(held_out.labels), "labels?"),
     ):
-        scores = score(changed(held_out, labels=labels), real, GROUPS, efflite, cache=cache)
+        scores = score(changed(held_out, labels=labels), real, GROUPS, efflite, cache=kept)
         found = scores["accuracy-efflite0@32"]
         assert [figures.get("flag") for figures in found.values()] == [flag, None, None, None]
         (*sentences,) = remarks(scores)
         assert len(sentences) == (flag is not None)
         assert all(f"takes {found['overall']['value']:.2f} of these" in sentence for sentence in sentences)
-
-
-def balanced(images: Images, n: int) -> Images:
-    """n of each class, again from the start where there are fewer."""
-    return images[np.concatenate([np.resize(np.flatnonzero(images.labels == c), n) for c in range(10)])]
-
-
-def test_a_copy_of_the_training_set_is_flagged(digits: LongTail, efflite: Extractor) -> None:
-    copy, barely_changed = (
-        score(images, digits.reference, digits.groups, efflite, train=digits.train)
-        for images in (balanced(digits.train, 20), noise(balanced(digits.train, 20), 3))
-    )
-    for group, figures in copy["memorised-efflite0@32"].items():
-        assert figures["value"] == figures["copies"] == 1
-        assert figures["flag"] == barely_changed["memorised-efflite0@32"][group]["flag"] == "memorised"
-        assert barely_changed["memorised-efflite0@32"][group]["copies"] == 0
-    assert copy["duplicates"]["minority"]["value"] > 0.1
-    assert copy["duplicates"]["majority"]["value"] == 0
-
-
-def test_new_images_are_not_flagged(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
-    real, held_out = halves
-    run_folder = np.arange(850) % 85  # digits are sorted by writer, so every set takes some of each
-    new, test = (held_out[np.flatnonzero(run_folder % 2 == rest)] for rest in (1, 0))
-    train = real[np.flatnonzero(run_folder % 3 == 0)]
-    figures = score(new, real, GROUPS, efflite, cache=cache, train=train, test=test)["memorised-efflite0@32"]
-    assert not any("flag" in of_group for of_group in figures.values())
-    assert figures["overall"]["value"] == pytest.approx(figures["overall"]["unseen"], abs=0.1)
-    assert all(abs(f["gap"]) < 3 * f["gap_se"] for f in figures.values())  # type: ignore[arg-type, operator]
-    assert (figures["overall"]["copies"], figures["overall"]["n_unseen"]) == (0, 420)
 
 
 @pytest.mark.parametrize("pixels", [0, 255])
@@ -431,56 +313,3 @@ def test_attribution_finds_the_images_and_classes_that_do_not_fit(halves: tuple[
         assert abs(result.within_group[at].mean()) < 1e-9 * result.within_group[at].max(), name
     assert classes["4"]["within_group"] == pytest.approx(result.within_group[given.labels == 4].mean())
     assert (classes["4"]["n_real"], classes["4"]["n_gen"]) == (85, 85)
-
-
-def repeated(images: Images, times: int) -> Images:
-    return images[np.repeat(np.arange(len(images)), times)]
-
-
-@pytest.mark.parametrize("times", [2, 7])
-def test_repeated_training_images_hide_no_copies(digits: LongTail, efflite: Extractor, times: int) -> None:
-    copies = noise(balanced(digits.train, 20), 3)
-    once, again = (
-        score(copies, digits.reference, digits.groups, efflite, train=train, test=test)["memorised-efflite0@32"]
-        for train, test in (
-            (digits.train, digits.reference),
-            (repeated(digits.train, times), Images(*(np.concatenate(both) for both in zip(
-                *((i.pixels, i.labels) for i in (digits.reference, digits.train)), strict=True
-            )))),
-        )
-    )  # fmt: skip
-    assert once == again
-    assert all(figures["flag"] == "memorised" for figures in again.values())
-
-
-def test_repeated_real_images_shrink_no_balls(halves: tuple[Images, Images], efflite: Extractor, cache: Path) -> None:
-    real, held_out = halves
-    once, again = (score(held_out, images, GROUPS, efflite, cache=cache) for images in (real, repeated(real, 6)))
-    for metric in ("precision", "recall", "density", "coverage", "accuracy", "CAS"):
-        for group, figures in once[f"{metric}-efflite0@32"].items():
-            other = again[f"{metric}-efflite0@32"][group]
-            for name in ("value", "se", "ceiling"):
-                assert other[name] == pytest.approx(figures[name], rel=1e-9), (metric, group, name)
-
-
-def test_a_model_that_repeats_itself_has_no_higher_recall_for_it(
-    halves: tuple[Images, Images], efflite: Extractor, cache: Path
-) -> None:
-    real, held_out = halves
-    whole, few = (score(images, real, GROUPS, efflite, cache=cache) for images in (held_out, collapse(held_out, 3)))
-    assert values(few, "recall")["overall"] < 0.1 < 0.9 < values(whole, "recall")["overall"]
-
-
-def test_a_reference_of_a_few_images_over_and_over_has_no_neighbours(halves: tuple[Images, Images]) -> None:
-    real, held_out = halves
-    few = repeated(real[np.unique(real.labels, return_index=True)[1]], 85)
-    scores = score(held_out, few, GROUPS, fake_extractor(), train=few)
-    assert list(scores["recall-fake"]) == ["overall"]  # the groups have three or four images each
-    assert "accuracy-fake" not in scores
-    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
-
-
-def test_one_unseen_image_is_enough_to_compare_with(halves: tuple[Images, Images]) -> None:
-    real, held_out = halves
-    scores = score(held_out, real, GROUPS, fake_extractor(), train=real[np.arange(1, len(real))])
-    assert scores["memorised-fake"]["overall"]["n_unseen"] == 1

@@ -13,7 +13,7 @@ from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
 """What `sample.labels` says."""
 
-REFERENCES = {"balanced": "", "train": "the long-tailed training set, ", "test": "the test set, "}
+REFERENCES = {"train": "the long-tailed training set", "test": "the test set"}
 """What `--against` says, where it is not the usual."""
 
 
@@ -78,10 +78,11 @@ def _data_line(record: Record) -> str:
 
 def _scoring_line(record: Record) -> str:
     score, figures = record.eval, Column("FD", "overall").figures(record)
+    reference = ", ".join([*filter(None, [REFERENCES.get(score.reference)]), f"`{score.reference_sha256[:12]}`"])
     return (
         f"- scoring: features `{score.features}` (weights `{score.features_sha256[:12]}`), "
         f"{figures.get('n_gen', 0):,} generated against {figures.get('n_real', 0):,} real images overall "
-        f"({_group_sizes(record)}); reference {REFERENCES[score.reference]}`{score.reference_sha256[:12]}`"
+        f"({_group_sizes(record)}); reference {reference}"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
+from ltgen_bench.leaderboard.captions import REFERENCES
 from ltgen_bench.leaderboard.first_table import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.paired import SEEDS
@@ -74,6 +75,8 @@ def score_text(record: Record) -> str:
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
     heading = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
+    if against := REFERENCES.get(record.eval.reference):
+        heading += f" against {against}"
     notes = [*flag_notes(flags), *memorised_notes([Row(run.label, (record,))]), *remarks(record.scores)]
     return "\n".join([heading, table, *notes])
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ltgen_bench.scoring.headline import warning
@@ -15,6 +16,8 @@ from ltgen_bench.scoring.metrics.frechet import SPREAD, Frechet, Pair
 if TYPE_CHECKING:
     from ltgen_bench.scoring.feature_sets import Comparison, Figures
     from ltgen_bench.scoring.scorer import Scoring
+
+_ROWS = 8192
 
 
 class FrechetDistance(Metric):
@@ -74,8 +77,13 @@ def _of_classes(scoring: Scoring) -> dict[str, Figures]:
 
 def _along(axes: Tensor, part: Comparison) -> Figures:
     """Of the projections on some directions, columns (d, k)."""
-    real, generated, some = (features.double() @ axes for features in (*part.features, _some(part)))
+    real, generated, some = (_projected(features, axes) for features in (*part.features, _some(part)))
     return _figures(Pair.of(real, generated, None).frechet(some), part, axes.shape[1])
+
+
+def _projected(features: Tensor, axes: Tensor) -> Tensor:
+    """(n, k) in float64; in blocks, as torch would first make a float64 copy of 50,000 features."""
+    return torch.cat([rows.double() @ axes for rows in torch.split(features, _ROWS)])
 
 
 def _some(part: Comparison) -> Tensor:

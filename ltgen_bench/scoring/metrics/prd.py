@@ -48,9 +48,9 @@ def largest_f(precision: NDArray[np.float64], recall: NDArray[np.float64], beta:
     return float(((1 + beta**2) * precision * recall / (beta**2 * precision + recall + _EDGE)).max())
 
 
-def both(images: Comparison) -> tuple[F, F]:
+def both(images: Comparison, clusters: int) -> tuple[F, F]:
     """F8 and F1/8 of as many real as generated images, by mini-batch k-means on all of them together."""
-    curves = [_run(images, run) for run in range(RUNS)]
+    curves = [_run(images, clusters, run) for run in range(RUNS)]
     mean = np.mean(curves, axis=0)
     found = []
     for beta in (_BETA, 1 / _BETA):
@@ -59,10 +59,9 @@ def both(images: Comparison) -> tuple[F, F]:
     return found[0], found[1]
 
 
-def _run(images: Comparison, run: int) -> Curve:
+def _run(images: Comparison, clusters: int, run: int) -> Curve:
     from sklearn.cluster import MiniBatchKMeans
 
-    clusters = CLUSTERS * len(images.real.classes)
     features = np.concatenate([features.numpy() for features in images.features])
     kmeans = MiniBatchKMeans(clusters, n_init=10, random_state=seed_of("clusters", images.seed, run) % 2**32)
     labels = kmeans.fit(features).labels_
@@ -100,6 +99,10 @@ class PrecisionOfDistributions(_OfAll):
 
 
 def _of_scopes(scoring: Scoring) -> dict[str, tuple[tuple[F, F], Figures]]:
-    """Of all images and of each group, and how many those are."""
-    parts = ((name, scoring.scopes.as_papers_do(name)) for name in scoring.scopes.classes)
-    return {name: (both(part), part.counts) for name, part in parts if part}
+    """Of all images, and of each group that has at least as many as clusters; and how many those are."""
+    found = {}
+    for name, ids in scoring.scopes.classes.items():
+        part, clusters = scoring.scopes.as_papers_do(name), CLUSTERS * len(ids)
+        if part and len(part.real) >= clusters:
+            found[name] = both(part, clusters), part.counts
+    return found
