@@ -25,20 +25,7 @@ Cli = Callable[..., Any]
 METHODS = ", ".join(registry.methods().entries())
 DATASETS = ", ".join(registry.datasets().entries())
 SMOKE = PRESETS["smoke"]
-COMMANDS = [
-    "run",
-    "list",
-    "show",
-    "status",
-    "prepare",
-    "score",
-    "export",
-    "publish",
-    "leaderboard",
-    "compare",
-    "check",
-    "doctor",
-]
+COMMANDS = "run list show status prepare score export publish leaderboard compare check doctor".split()
 RUN = "run --method cm --dataset digitslt "
 
 
