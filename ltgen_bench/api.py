@@ -28,7 +28,7 @@ from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
 from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
-from ltgen_bench.planning.evaluations import Evaluation, sweep
+from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.runs.chains import startable
@@ -72,10 +72,14 @@ class Options(TypedDict, total=False):
 class PlanOptions(Options, total=False):
     """What `plan` knows besides.
 
-    omega: strengths of guidance to sample and score each run at, by default the preset's.
+    omega: strengths of guidance to sample and score each run at, by default the preset's. protocol: of papers to sample
+    and score each run by, as `ltgen-bench list protocols` has them; other settings win. snapshots: steps of each
+    training to score besides its end, as runs of so many steps.
     """
 
     omega: float | Iterable[float]
+    protocol: str | Iterable[str]
+    snapshots: Iterable[int]
 
 
 def plan(
@@ -99,13 +103,14 @@ def plan(
     request = Request(
         methods=_names(methods),
         datasets=_names(datasets),
-        seeds=_whole(seeds),
+        seeds=_whole("seeds", seeds),
         preset=preset,
         settings=[f"{name}={_text(value)}" for name, value in (settings or {}).items()],
         features=options.get("features"),
         data=_data(options),
         execution=replace(_execution(options), track=tuple(_names(track))),
-        evaluations=_sweep(options),
+        evaluations=_evaluations(options),
+        snapshots=_whole("snapshots", options.get("snapshots", ())),
     )
     return plan_request(request, _path(runs))
 
@@ -225,16 +230,17 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
         raise unknown("option", name, known, f"{function.__name__}(...)")
 
 
-def _sweep(options: PlanOptions) -> tuple[Evaluation, ...]:
+def _evaluations(options: PlanOptions) -> tuple[Evaluation, ...]:
     omega = options.get("omega", ())
-    return sweep(map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega]))
+    omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
+    return asked_for(omegas, _names(options.get("protocol", ())))
 
 
-def _whole(seeds: Iterable[int]) -> list[int]:
+def _whole(name: str, numbers: Iterable[int]) -> list[int]:
     try:
-        return [operator.index(seed) for seed in seeds]  # also NumPy's
+        return [operator.index(number) for number in numbers]  # also NumPy's
     except TypeError:
-        raise UsageError(f"seeds={seeds!r}: give a list of whole numbers, such as [0, 1, 2]") from None
+        raise UsageError(f"{name}={numbers!r}: give a list of whole numbers, such as [0, 1, 2]") from None
 
 
 def _names(names: str | Iterable[str]) -> list[str]:

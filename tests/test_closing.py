@@ -37,7 +37,8 @@ def test_a_grid_says_what_its_preset_is_good_for_and_what_it_lacks(
     methods: list[str], preset: str, seeds: Sequence[int], next_: str, tmp_path: Path
 ) -> None:
     jobs = plan(Request(methods, ["digitslt"], seeds, preset), tmp_path)
-    about, then = closing(jobs)
+    about, *seed_by_seed, then = closing(jobs)
+    assert seed_by_seed == ["seed by seed: ltgen-bench compare cm ddpm"] * (len(methods) > 1)
     assert about == f"preset {preset}: {PRESETS[preset].summary}"
     assert then == f"next: {next_.replace('IDS', ' '.join(job.run.run_id for job in jobs))}"
 

@@ -12,6 +12,8 @@ import pytest
 import ltgen_bench
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.storage.atomic_files import write_json
 
 MakeRecord = Callable[..., Record]
 Cli = Callable[..., Any]
@@ -160,6 +162,17 @@ def test_bad_names_get_one_sentence(
     assert (got.code, got.out) == (2, "")
     assert got.err.startswith(f"error: {told}")
     assert got.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_run_without_a_result_says_why(make_record: MakeRecord, grid: list[Record], cli: Cli, by_id: bool) -> None:
+    run = make_record("t2h", seed=4).run
+    folder = RunFolder.of(Path("runs"), run)
+    folder.create(run)
+    write_json(folder.failed, {"reason": "out of memory"})
+    name = run.run_id[:7] if by_id else "t2h"
+    got = cli("compare", name, "cm")
+    assert got.err == f"error: {name} has no result: seed 4 of t2h, failed: out of memory\n"
 
 
 def test_rows_that_are_the_same_keep_no_other_from_being_compared(

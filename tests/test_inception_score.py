@@ -46,14 +46,37 @@ def test_equal_to_torch_fidelity_for_one_split() -> None:
     assert inception_score(logits, np.arange(700) % 10, 0).value == pytest.approx(theirs, rel=1e-12)
 
 
+def test_the_mean_of_the_splits_is_torch_fidelitys_for_the_same_splits() -> None:
+    fidelity = pytest.importorskip("torch_fidelity.metric_isc", reason="torch-fidelity, of the extra [test]")
+    logits, labels = some_logits(700, 12), np.arange(700) % 10
+    by_split = torch.from_numpy(np.argsort(_splits(labels, ranks(700)), kind="stable"))
+    theirs = fidelity.isc_features_to_metric(logits[by_split], splits=SPLITS, shuffle=False)
+    given = inception_score(logits, labels)
+    assert given.split_mean == pytest.approx(theirs["inception_score_mean"], rel=1e-12)
+    assert given.split_std == pytest.approx(theirs["inception_score_std"] * math.sqrt(10 / 9), rel=1e-6)
+    assert given.split_mean < given.value  # the marginal of few images lies nearer to each of them
+
+
+def test_the_mean_of_the_splits_is_that_of_their_own_scores() -> None:
+    logits, labels = some_logits(500, 9), np.arange(500) % 5
+    split = _splits(labels, ranks(500))
+    parts = [logits[torch.from_numpy(np.flatnonzero(split == s))].double().softmax(1) for s in range(SPLITS)]
+    scores = [float((p * (p / p.mean(0)).log()).sum(1).mean().exp()) for p in parts]
+    given = inception_score(logits, labels)
+    assert given.split_mean == pytest.approx(np.mean(scores), rel=1e-12)
+    assert given.split_std == pytest.approx(np.std(scores, ddof=1), rel=1e-6)
+
+
 def test_images_sorted_by_class_score_like_shuffled_ones() -> None:
     labels = np.repeat(np.arange(10), 30)
     logits = some_logits(300, 10) + 20 * torch.eye(10)[torch.from_numpy(labels)]
     order = np.random.default_rng(0).permutation(300)
     (shuffled,) = inception_scores(logits[torch.from_numpy(order)], labels[order], [range(10)], ranks(300)[order])
     given = inception_score(logits, labels)
-    assert (shuffled.value, shuffled.split_std) == pytest.approx((given.value, given.split_std), rel=1e-12)
+    for name in ("value", "split_mean", "split_std"):
+        assert getattr(shuffled, name) == pytest.approx(getattr(given, name), rel=1e-12)
     assert given.value > 9
+    assert given.split_mean > 9  # contiguous splits of sorted images would give 1
     assert given.split_std < 0.5
     assert given.se == pytest.approx(given.split_std / math.sqrt(SPLITS))
 

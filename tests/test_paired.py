@@ -147,6 +147,11 @@ BETTER, WORSE, OPEN = pairs([5, 5, 5], [9, 9, 9]), pairs([9, 9, 9], [5, 5, 5]), 
             "not resolved",
             ("images of the minority are memorised",),
         ),
+        (
+            Evidence(BETTER, WORSE, OPEN, biased=True),
+            "not resolved",
+            ("the distances are of too few images to be ranked",),
+        ),
         (Evidence(pairs([5], [9]), OPEN, OPEN), "not resolved", ("1 pair of seeds, of 3 that it takes",)),
     ],
 )

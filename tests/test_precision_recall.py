@@ -75,6 +75,16 @@ def test_equal_to_prdc(name: str) -> None:
         assert values(result) == pytest.approx(prdc(real, fake, result.k), rel=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name != "outliers"])
+def test_without_their_surface_balls_are_prdcs_and_cbdms(name: str) -> None:
+    """Of CBDM's score/improved_prd.py: distances < the k-th other's, in float64. Distances tie in "two values"."""
+    real, fake = CASES[name]
+    for result in neighbours(real, fake, (5, 3, 1), surface=False):
+        assert values(result) == pytest.approx(prdc(real, fake, result.k), rel=1e-6)
+    if name == "two values":
+        assert neighbours(real, fake)[0].recall.value > neighbours(real, fake, surface=False)[0].recall.value
+
+
 @pytest.mark.parametrize("name", ["random", "unequal n", "duplicates", "almost copies"])
 def test_equal_to_torch_fidelity(name: str) -> None:
     from torch_fidelity.metric_prc import prc_features_to_metric

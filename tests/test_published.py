@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ltgen_bench.leaderboard.folder import reported
+from ltgen_bench.leaderboard.folder import published, reported
+from ltgen_bench.leaderboard.papers import differences
 from ltgen_bench.leaderboard.published import COLUMNS, ITEMS, Figure, read
 from ltgen_bench.leaderboard.published_page import published_page
+from ltgen_bench.runs.record import Record
+from ltgen_bench.scoring.metric_table import metric_name
+from ltgen_bench.spec.specs import NetSpec, RunSpec, SamplingSpec, TrainSpec
 
 BOARDS = Path(__file__).parent.parent / "leaderboards"
 PROTOCOL = dict.fromkeys(ITEMS, "not stated")
@@ -87,7 +92,7 @@ def test_the_figures_that_the_introduction_quotes_are_in_the_table(committed: li
 
 
 def test_the_committed_page_is_up_to_date() -> None:
-    (page,), problems = reported(BOARDS)
+    (page,), problems = reported(BOARDS, published(BOARDS)[0])
     assert not problems
     assert page.current
 
@@ -128,24 +133,119 @@ def test_figures_stand_once_and_lines_are_whole(tmp_path: Path) -> None:
     assert "is not a CSV file in UTF-8" in read(path)[1][0]
 
 
-def test_sources_are_columns_of_their_own_beside_their_protocols(tmp_path: Path) -> None:
-    other = "CORAL (Rodriguez et al., NeurIPS 2025), Table 1; read in a note"
+def test_sources_stand_under_each_other_with_how_they_were_made(tmp_path: Path) -> None:
+    of_cm = {"steps": "300,000", "batch": "64", "sampler": "DDIM, 50 steps", "omega": "1.5", "images": "50,000"}
+    of_coral = {"steps": "150,000", "batch": "128", "sampler": "ancestral, 1,000 steps", "images": "50,000"}
+    coral = "CORAL (Rodriguez et al., NeurIPS 2025), Table 1; read in a note"
+    others = "Somebody (A B, 2026), a table; read in a note"
+    stated = of_cm | {"features": "2015 Inception, legacy resize", "reference": "balanced"}
     page = page_of(
         tmp_path,
-        line({"omega": "1.5"}),
-        line({"omega": "1.5"}, method="ddpm", role="baseline", value="10.163"),
-        line({"omega": "0.8"}, method="ddpm", role="baseline", value="7.70", source=other),
-        line({"omega": "1.6"}, method="cbdm", role="baseline", value="6.02", source=other),
+        line(of_cm | {"labels": "500 of each class"}),
+        line(stated, method="ddpm", value="10.163"),
+        line(of_coral | {"omega": "0.8"}, method="ddpm", role="baseline", value="7.70", source=coral),
+        line(of_cm | {"images": "10,000 (code)"}, method="ddpm", role="rerun", value="36.2", source=others),
+        line({"steps": "60,000"}, method="ddpm", role="rerun", value="16", source=others.replace("Some", "Any")),
         line(method="cm without L_Div", role="ablation", value="8.073", source="CM (Hong), Table 3; read in a note"),
     )
-    side_by_side, protocols = page.split("### FID over all classes, by source")[1].split("### ")[0].split("\n| made")
-    assert cells(side_by_side)[0] == ["method", "CM", "CORAL"]
-    assert cells(side_by_side)[2:] == [
-        ["`cm`", "**7.519**", "–"],
-        ["`ddpm`", "10.163", "7.70"],
-        ["`cbdm`", "–", "6.02"],
+    table, protocols = page.split("### FID over all classes, by how it was made")[1].split("### ")[0].split("\n- ", 1)
+    assert cells(table)[2:] == [
+        ["`cm`", "**7.519**", "CM", "`cm`; not stated: features, reference"],
+        ["`ddpm`", "**10.163**", "CM", "`cm`; not stated: labels"],
+        ["", "7.70", "CORAL", "`coral`, omega 0.8; not stated: labels, features, reference"],
+        ["", "36.2", "Somebody", "`cm`, but images 10,000; not stated: labels, features, reference"],
+        ["", "16", "Anybody", "steps 60,000"],
     ]
-    assert ["omega", "1.5", "0.8 (`ddpm`); 1.6 (`cbdm`)"] in cells(protocols)
+    assert protocols.startswith("`cm`: steps 300,000; batch 64; sampler DDIM, 50 steps; omega 1.5; images 50,000; ")
+    assert "\n- `coral`: steps 150,000; batch 128; sampler ancestral, 1,000 steps; omega tuned; " in protocols
+
+
+CM_SAYS = {
+    "steps": "300,000",
+    "batch": "64",
+    "sampler": "DDIM, 50 steps",
+    "omega": "1.5",
+    "images": "50,000 (code)",
+    "labels": "as many of each class",
+    "features": "2015 Inception, bilinear resize inside the network (legacy), from 8-bit files",
+    "reference": "balanced training set, 50,000",
+}
+
+
+@pytest.fixture
+def measured(make_record: Callable[..., Record]) -> Callable[..., Record]:
+    """A result of this suite, invented, that was made as CM says."""
+
+    def make(fid: float = 7.6, method: str = "cm", **changed: Any) -> Record:
+        data = {"name": "cifar100lt", "imbalance": 100.0, "size": 32, "channels": 3} | changed.pop("data", {})
+        sample = vars(SamplingSpec()) | changed.pop("sample", {})
+        train = {"precision": "bf16"} | changed.pop("train", {})
+        features, net = changed.pop("features", "inception-legacy"), changed.pop("net", NetSpec())
+        record = make_record(method, fid, data=data, sample=sample, features=features, **changed)
+        assert isinstance(record.run, RunSpec)
+        run = dataclasses.replace(record.run, net=net, train=dataclasses.replace(TrainSpec(), **train))
+        scores = {metric_name("FD", features): {"overall": {"value": fid, "n_gen": 50_000}}}
+        return dataclasses.replace(record, run=run, scores=scores)
+
+    return make
+
+
+def test_a_result_stands_beside_a_figure_that_was_made_in_the_same_way(
+    tmp_path: Path, measured: Callable[..., Record]
+) -> None:
+    lines = line(CM_SAYS, doubts="labels: or drawn"), line(CM_SAYS, method="ddpm")
+    figures, _ = read(write(tmp_path / "published.csv", *lines))
+    seeds = [measured(7.6 + seed / 10, seed=seed) for seed in (0, 1, 2)]
+    page = published_page(figures, [measured(36.0, train={"steps": 60_000}), *seeds])
+    table = page.split("### FID over all classes, by how it was made")[1].split("### ")[0]
+    assert cells(table)[2:] == [
+        ["`cm`", "**7.519**", "CM", "`cm`"],
+        ["", "7.70 ± 0.10", "this suite, seed 0, 1, 2, trained in bf16", "as by CM; doubts: see CM below"],
+        ["`ddpm`", "**7.519**", "CM", "`cm`"],
+    ]
+    assert (
+        "- 1 row of this suite stands nowhere above, as made otherwise; the nearest, cm, beside `cm` by CM: "
+        "steps 60,000, not 300,000\n"
+    ) in table
+    assert published_page(figures, seeds[::-1]) == published_page(figures, seeds)
+    assert "### FID over all" not in published_page(figures)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"sample": {"omega": 1.0}}, "omega 1, not 1.5"),
+        ({"sample": {"omega_minority": 2.0}}, "omega 1.5 (minority 2), not 1.5"),
+        ({"sample": {"labels": "uniform"}}, "labels drawn independently, uniform, not as many of each class"),
+        ({"sample": {"steps": 100}}, "sampler DDIM, 100 steps, not DDIM, 50 steps"),
+        ({"sample": {"clip": True}}, "sampler DDIM, 50 steps, clipped, not DDIM, 50 steps"),
+        ({"sample": {"images": 10_000}}, "images 10,000, not 50,000"),
+        ({"features": "inception"}, "features 2015 Inception, clean resize (bicubic, antialiased), not 2015 Inception"),
+        ({"train": {"batch": 128}}, "batch 128, not 64"),
+        ({"train": {"ema": 0.999}}, "another training recipe than the papers'"),
+        ({"net": NetSpec((32, 64))}, "another network or noise schedule than the papers'"),
+        ({"data": {"imbalance": 50.0}}, "data cifar100lt at 32 pixels, ratio 50"),
+        ({"data": {"name": "cifar10lt"}}, "data cifar10lt at 32 pixels, ratio 100"),
+        ({"data": {"size": 16}}, "data cifar100lt at 16 pixels, ratio 100"),
+        ({"method": "cm+t2h"}, "method cm+t2h"),
+        ({"params": {"w_div": 1.0}}, "method cm (cm.w_div=1.0)"),
+        ({"protocol": 1}, "earlier protocol 1"),
+    ],
+)
+def test_a_result_that_was_made_otherwise_does_not(
+    tmp_path: Path, measured: Callable[..., Record], changed: dict[str, Any], why: str
+) -> None:
+    (figure,), _ = read(write(tmp_path / "published.csv", line(CM_SAYS)))
+    assert differences(figure, measured()) == []
+    (found,) = differences(figure, measured(**changed))
+    assert found.startswith(why)
+
+
+def test_what_a_source_does_not_state_keeps_results_from_beside_it(
+    tmp_path: Path, measured: Callable[..., Record]
+) -> None:
+    (figure,), _ = read(write(tmp_path / "published.csv", line(CM_SAYS | {"features": "not stated"})))
+    assert differences(figure, measured()) == ["features not stated"]
 
 
 def test_what_differs_within_a_source_is_a_column(tmp_path: Path) -> None:

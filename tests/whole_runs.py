@@ -54,6 +54,15 @@ def job_of(method: str, runs: Path, seed: int = 0) -> Job:
     return plan(request, runs)[0]
 
 
+def snapshots_of(method: str, runs: Path, *steps: int, again: bool = False) -> list[Job]:
+    """Snapshots at these steps, and the run itself, of 24 steps."""
+    cpu, features = Execution("cpu"), "efflite0@32"
+    request = Request(
+        [method], ["digitslt"], settings=SETTINGS, features=features, execution=cpu, snapshots=steps, again=again
+    )
+    return plan(request, runs)
+
+
 def command_of(job: Job) -> list[str]:
     runs = job.run_folder.path.parents[2]
     return ["run", "--method", job.run.method, "--dataset", "digitslt", *OPTIONS, "--runs", str(runs)]

@@ -18,16 +18,18 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
     Next comes what its results lack most: a preset that compares methods, seeds, something to compare with, readers.
     """
     from ltgen_bench.leaderboard.paired import SEEDS
-    from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.runs.chains import chains
+    from ltgen_bench.spec.presets import find
 
     presets = list(dict.fromkeys(job.run.preset for job in jobs))
     for name in presets:
-        yield f"preset {name}: {PRESETS[name].summary}"
+        yield f"preset {name}: {find(name).summary}"
     methods = {job.run.method for job in jobs}
     seeds = ",".join(map(str, range(max(SEEDS, len({job.run.seed for job in jobs})))))
     again = "next: the same command with"
     if "smoke" in presets:
-        own = any(job.run.train.steps != PRESETS[job.run.preset].train.steps for job in jobs)
+        ends = [chain[-1].run for chain in chains(jobs)]
+        own = any(run.train.steps != find(run.preset).train.steps for run in ends)
         without = " and without --set train.steps" if own else ""
         yield f"{again} --preset mini --seeds {seeds}{without}, for a comparison"
     elif len({job.run.seed for job in jobs}) < SEEDS:
@@ -35,14 +37,17 @@ def closing(jobs: Sequence[Job]) -> Iterator[str]:
     elif len(methods) == 1:
         yield f"{again} --method {'cm' if methods == {'ddpm'} else 'ddpm'} too, to compare with"
     else:
-        ids = " ".join(job.run.run_id for job in jobs) if len(jobs) <= NAMED else "RUN... (ltgen-bench list runs)"
-        yield f"next: ltgen-bench publish {ids}, then ltgen-bench leaderboard"
+        first, second, *_ = sorted(methods, key=lambda method: (method == "ddpm", method))
+        yield f"seed by seed: ltgen-bench compare {first} {'ddpm' if 'ddpm' in methods else second}"
+        ids = dict.fromkeys(job.run.run_id for job in jobs)
+        named = " ".join(ids) if len(ids) <= NAMED else "RUN... (ltgen-bench list runs)"
+        yield f"next: ltgen-bench publish {named}, then ltgen-bench leaderboard"
 
 
 def smaller(preset: str) -> str:
     """What to do about a preset that takes too long here."""
-    from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.spec.presets import PRESETS, find
 
-    steps = PRESETS[preset].train.steps
+    steps = find(preset).train.steps
     names = [name for name, other in PRESETS.items() if other.train.steps < steps]
     return f"--preset {' or '.join(reversed(names))}" if names else "--set train.steps=N"

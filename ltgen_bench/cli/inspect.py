@@ -18,36 +18,41 @@ from ltgen_bench.errors import UsageError, unknown
 
 @app.command(
     "list",
-    epilog="Examples:\n\n`ltgen-bench list methods`\n\n`ltgen-bench list presets`\n\n`ltgen-bench list runs`",
+    epilog="Examples:\n\n`ltgen-bench list methods`\n\n`ltgen-bench list protocols`\n\n`ltgen-bench list runs`",
 )
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets, presets or runs; default: all but runs.")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="methods, datasets, presets, protocols, runs; default: all but runs.")
+    ] = "all",
     runs: RunsDir = RUNS,
 ) -> None:
-    """List methods, datasets, presets or runs."""
-    from ltgen_bench.cli.show import list_plugins, list_presets, list_runs
+    """List methods, datasets, presets, protocols or runs."""
+    from ltgen_bench.cli.show import list_plugins, list_presets, list_protocols, list_runs
 
-    tables = {"methods": list_plugins, "datasets": list_plugins, "presets": list_presets, "runs": list_runs}
+    tables = {"methods": list_plugins, "datasets": list_plugins, "presets": list_presets}
+    tables |= {"protocols": list_protocols, "runs": list_runs}
     if what not in (*tables, "all"):
         raise unknown("kind", what, tables, "list")
-    for name in ("methods", "datasets", "presets") if what == "all" else (what,):
+    for name in ("methods", "datasets", "presets", "protocols") if what == "all" else (what,):
         print(name)
         tables[name](name, runs)
 
 
-@app.command(epilog="Examples:\n\n`ltgen-bench show method cm`\n\n`ltgen-bench show run 3f2a`")
+@app.command(
+    epilog="Examples:\n\n`ltgen-bench show method cm`\n\n`ltgen-bench show protocol cm`\n\n`ltgen-bench show run 3f2a`"
+)
 def show(
-    kind: Annotated[str, typer.Argument(help="method, dataset, preset or run.")],
+    kind: Annotated[str, typer.Argument(help="method, dataset, preset, protocol or run.")],
     name: Annotated[
         str, typer.Argument(help="Its name; of a run, the start of its id or its folder.", show_default=False)
     ] = "",
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
 ) -> None:
-    """Show all about a method, dataset, preset or run; of a run that is not here, its published results."""
-    from ltgen_bench.cli.show import kind_of, show_dataset, show_method, show_preset, show_run
+    """Show all about a method, dataset, preset, protocol or run; of a run that is not here, its published results."""
+    from ltgen_bench.cli.show import kind_of, show_dataset, show_method, show_preset, show_protocol, show_run
 
-    kinds = {"method": show_method, "dataset": show_dataset, "preset": show_preset}
+    kinds = {"method": show_method, "dataset": show_dataset, "preset": show_preset, "protocol": show_protocol}
     if kind not in (*kinds, "run"):
         if not name and (right := kind_of(kind, runs, folder)):
             raise UsageError(f"show {kind}: say what it is, ltgen-bench show {right} {kind}")

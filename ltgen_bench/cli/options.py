@@ -112,6 +112,21 @@ Omega = Annotated[
 ]
 
 
+ProtocolNames = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME,...",
+        help="Sample and score as these papers do, from one training: ltgen-bench list protocols. Other options win.",
+    ),
+]
+
+
+def listed(text: str | None) -> list[str]:
+    """The parts of `a,b`; none where nothing was given."""
+    return [] if text is None else text.split(",")
+
+
 def data_options(
     imbalance: str | None,
     size: int | None,

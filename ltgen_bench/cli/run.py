@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ltgen_bench.cli.app import app
-from ltgen_bench.cli.closing import closing, smaller
+from ltgen_bench.cli.closing import closing
 from ltgen_bench.cli.options import (
     RUNS,
     Against,
@@ -20,11 +20,14 @@ from ltgen_bench.cli.options import (
     FeaturesWeights,
     Imbalance,
     Omega,
+    ProtocolNames,
     Reference,
     RunsDir,
     Size,
     data_options,
+    listed,
 )
+from ltgen_bench.cli.outlook import fates, warnings
 from ltgen_bench.cli.results import show_results
 from ltgen_bench.cli.work import do_jobs, pick_launcher
 from ltgen_bench.errors import UsageError
@@ -67,6 +70,11 @@ def run(
         ),
     ] = None,
     omega: Omega = None,
+    protocol: ProtocolNames = None,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(metavar="STEP,...", help="Score each training at these steps too, comma-separated."),
+    ] = None,
     imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
@@ -116,7 +124,7 @@ def run(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.planning.disk import check_writable, room_warning
-    from ltgen_bench.planning.evaluations import sweep
+    from ltgen_bench.planning.evaluations import asked_for, departures
     from ltgen_bench.planning.plan import Request, plan
     from ltgen_bench.runs.chains import chains, startable
     from ltgen_bench.runs.job import Execution
@@ -126,7 +134,7 @@ def run(
     request = Request(
         methods=method,
         datasets=dataset,
-        seeds=_seeds(seeds),
+        seeds=_whole("--seeds", seeds, "0,1,2"),
         preset=preset,
         settings=set_ or (),
         on_gpu=gpus_per_run > 0 if gpus_per_run is not None else None,
@@ -140,33 +148,37 @@ def run(
             track=tuple(track or ()),
         ),
         again=again,
-        evaluations=sweep(omega.split(",") if omega is not None else ()),
+        evaluations=asked_for(listed(omega), listed(protocol)),
+        snapshots=_whole("--snapshots", snapshots, "60000,200000") if snapshots is not None else (),
     )
     jobs = plan(request, runs)
+    for note in departures(jobs, listed(protocol)):
+        out.print(note)
     options = (launcher, address, gpus_per_run, cpus_per_run, max_parallel, device)
     pick_launcher(*options, len(chains(jobs)))  # refuses what is wrong
     if again and not dry_run:
-        for job in jobs:
+        for run_folder in {job.run_folder: None for job in jobs}:
             with suppress(Held):  # it runs elsewhere, and is left alone
-                job.run_folder.clear()
-    states = [job.state for job in jobs]
+                run_folder.clear()
     todo = startable(jobs, retry_failed=retry_failed)
-    for job, state in zip(jobs, states, strict=True):
-        if dry_run or (job not in todo and state != "done"):
-            out.print(f"{job.title} ({job.run.run_id}): {_fate(job, state, retry_failed, again)}")
-    _announce(out, todo)
+    done = [job for job in jobs if job.state == "done"]
+    for fate in fates(jobs, todo, again=again):
+        if dry_run or fate.news:
+            out.print(f"{fate.job.title} ({fate.job.run.run_id}): {fate.words}")
+    for warning in warnings(todo):
+        out.print(warning)
     if dry_run:
         for job in {job.run.dataset: job for job in jobs}.values():
             print("\n".join(job.data.load(job.run.dataset.name).describe()))
         return
     if todo:
         check_writable(runs)
-        if warning := room_warning(todo, runs):
-            out.print(warning)
+        if full := room_warning(todo, runs):
+            out.print(full)
     for path in [job.run_folder.result(job.eval.eval_id) for job in todo]:
         if path.exists():
             out.print(f"{path} is damaged and will be made again")
-    if not todo and set(states) == {"done"}:
+    if len(done) == len(jobs):
         out.print("nothing to do: every run is done already")
     counts = do_jobs(out, todo, pick_launcher(*options, len(chains(todo))))
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
@@ -181,47 +193,11 @@ def run(
         raise typer.Exit(1)
 
 
-def _seeds(text: str) -> list[int]:
+def _whole(option: str, text: str, example: str) -> list[int]:
     try:
         return [int(s) for s in text.split(",")]
     except ValueError:
-        raise UsageError(f"--seeds {text}: write whole numbers with commas, for example 0,1,2") from None
-
-
-def _announce(out: Console, todo: list[Job]) -> None:
-    from ltgen_bench.cli.progress import duration
-    from ltgen_bench.planning.training_time import training_seconds
-
-    for job in {j.run.train: j for j in todo}.values():
-        train = job.run.train
-        if (untrained := train.ema**train.steps) > 0.01:
-            out.print(
-                f"with train.ema={train.ema:g}, {untrained:.0%} of the averaged weights are still the untrained ones "
-                f"after {train.steps:,} steps; images will suffer"
-            )
-    for job in {j.run.config_id: j for j in todo}.values():
-        seconds = training_seconds(job)
-        if seconds > 3600:
-            out.print(
-                f"{job.title}: preset {job.run.preset} is large for this device: about {duration(seconds)} of training "
-                f"a run, more for methods with several passes. Ctrl-C stops it; smaller: {smaller(job.run.preset)}"
-            )
-
-
-def _fate(job: Job, state: str, retry_failed: bool, again: bool) -> str:
-    """What becomes of a job in this state."""
-    run, scored = job.run, job.eval
-    work = (
-        f"{run.train.steps:,} steps x {run.train.batch}, {scored.sample.images:,} images, features {scored.features} "
-        f"(preset {run.preset})"
-    )
-    if state == "running":
-        return f"running elsewhere ({job.run_folder.owner()})"
-    if again:
-        return f"starts again {work}"
-    if state == "failed" and not retry_failed:
-        return f"failed before: {job.run_folder.why_failed()}; try again with --retry-failed"
-    return {"done": "done already", "stopped": f"goes on with {work}"}.get(state, f"starts {work}")
+        raise UsageError(f"{option} {text}: write whole numbers with commas, for example {example}") from None
 
 
 def _sum_up(out: Console, jobs: list[Job]) -> int:

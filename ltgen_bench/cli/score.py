@@ -20,11 +20,13 @@ from ltgen_bench.cli.options import (
     FeaturesWeights,
     Imbalance,
     Omega,
+    ProtocolNames,
     Reference,
     RunsDir,
     Samples,
     Size,
     data_options,
+    listed,
 )
 from ltgen_bench.cli.results import show_results
 from ltgen_bench.cli.work import do_jobs
@@ -65,6 +67,7 @@ def score(
         typer.Option("--set", metavar="KEY=VALUE", help="Change how it is sampled: sample.steps=250. Repeatable."),
     ] = None,
     omega: Omega = None,
+    protocol: ProtocolNames = None,
     imbalance: Imbalance = None,
     size: Size = None,
     data: Data = None,
@@ -82,7 +85,7 @@ def score(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.launch.launcher import Resources, local
-    from ltgen_bench.planning.evaluations import sweep
+    from ltgen_bench.planning.evaluations import asked_for, departures
     from ltgen_bench.planning.external_images import take, take_again
     from ltgen_bench.planning.plan import rescore
     from ltgen_bench.runs.job import Execution
@@ -96,8 +99,10 @@ def score(
         if samples is None and value is not None:
             raise UsageError(f"--{option} goes with --samples: a run has its own, leave it out")
     out = console()
-    asked = [*(f"--set {setting}" for setting in set_ or ()), *([f"--omega {omega}"] if omega is not None else [])]
-    evaluations = sweep(omega.split(",") if omega is not None else ())
+    named = {"omega": omega, "protocol": protocol}
+    asked = [f"--set {setting}" for setting in set_ or ()]
+    asked += [f"--{option} {value}" for option, value in named.items() if value is not None]
+    evaluations = asked_for(listed(omega), listed(protocol))
     options = data_options(imbalance, size, data, reference, data_dir, data_name, against)
     execution = Execution(device, str(features_weights) if features_weights else None)
     if samples is not None:
@@ -108,6 +113,8 @@ def score(
     if isinstance(spec := run_folder.spec, ExternalSpec):
         return _score_given(out, take_again(run_folder, spec, features, options, execution), asked, runs)
     jobs = rescore(run_folder, set_ or (), features, options, execution, evaluations)
+    for note in departures(jobs, listed(protocol)):
+        out.print(note)
     counts = do_jobs(out, [job for job in jobs if job.state != "done"], nullcontext(local(Resources())))
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     show_results(out, finished, runs)

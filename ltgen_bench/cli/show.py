@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.spec.specs import RunSpec
@@ -43,6 +43,14 @@ def list_presets(_: str, __: Path) -> None:
         print(f"  {name:<{width}}  {preset.summary}")
 
 
+def list_protocols(_: str, __: Path) -> None:
+    from ltgen_bench.spec.protocols import PROTOCOLS
+
+    width = max(map(len, PROTOCOLS))
+    for name, protocol in PROTOCOLS.items():
+        print(f"  {name:<{width}}  {protocol.summary}")
+
+
 def list_runs(_: str, runs: Path) -> None:
     from tabulate import tabulate
 
@@ -60,14 +68,15 @@ def list_runs(_: str, runs: Path) -> None:
             continue
         state = run_folder.state()
         if isinstance(run, RunSpec):
-            what = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps")
+            what, size = (f"seed {run.seed}", run.preset, f"{run.train.steps:,} steps"), run.train.steps
         else:
-            what = ("made elsewhere", "", f"{run.images:,} images")
+            what, size = ("made elsewhere", "", f"{run.images:,} images"), run.images
         now = _doing(run_folder, state) or main_score(records)
-        rows.append((run_folder.path.name, state, run.dataset.name, run.label, *what, now))
+        order = (run.dataset.name, run.label, run.seed, size)
+        rows.append((order, (run_folder.path.name, state, run.dataset.name, run.label, *what, now)))
     if rows:
-        print(tabulate(rows, tablefmt="plain", disable_numparse=True))
-        states = [row[1] for row in rows]
+        print(tabulate([row for _, row in sorted(rows)], tablefmt="plain", disable_numparse=True))
+        states = [state for _, (_, state, *_) in rows]
         print(", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))))
     else:
         print(f"no runs in {runs}")
@@ -86,6 +95,8 @@ def _doing(run_folder: RunFolder, state: str) -> str:
     if state not in ("running", "stopped") or not progress:
         return ""
     at = f"{progress['stage']} {progress['done']:g}/{progress['total']:g}"
+    if job := progress.get("job"):
+        at = f"{job}: {at}"
     return "  ".join([at, *figures_of(progress)]) if state == "running" else at
 
 
@@ -111,17 +122,40 @@ def show_dataset(name: str) -> None:
 
 
 def show_preset(name: str) -> None:
-    from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.spec.presets import find
 
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "show preset")
-    preset = PRESETS[name]
+    preset = find(name, "show preset")
     print(f"{name}: {preset.summary}\nfeatures {preset.features}")
     specs = {"net": preset.net.resolved, "train": preset.train, "diffusion": preset.diffusion, "sample": preset.sample}
     for section, spec in specs.items():
         for key, value in vars(spec).items():
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             print(f"--set {section}.{key}={shown}")
+
+
+def show_protocol(name: str) -> None:
+    """What a protocol says, what its source leaves open, and how to use it."""
+    from ltgen_bench.spec.presets import RECIPES
+    from ltgen_bench.spec.protocols import find
+
+    protocol = find(name, "show protocol")
+    print(f"{name}: {protocol.summary}\nsource: {protocol.source}")
+    print(f"evaluation: --protocol {name}\n--features {protocol.features}\n--against {protocol.reference}")
+    for key, value in protocol.settings.items():
+        if key in ("images", "sampler", "steps", "omega", "labels"):  # the rest is as in the papers' presets
+            print(f"--set sample.{key}={value}")
+    if protocol.omega == "open":
+        print("--omega W, to be given")
+    if protocol.train and name in RECIPES:
+        train = protocol.train
+        print(f"training: --preset {name}, {train.steps:,} steps x {train.batch}, all else as in preset paper")
+    for heading, lines in (
+        ("its tables hold", protocol.decides),
+        ("left open by the source", protocol.open),
+        ("done otherwise here", protocol.differs),
+    ):
+        if lines:
+            print("\n".join([f"\n{heading}:", *(f"- {line}" for line in lines)]))
 
 
 def show_run(name: str, runs: Path, boards: Path) -> None:
@@ -178,16 +212,18 @@ def _show_record(record: Record, path: Path, pictures: list[str]) -> None:
 
 
 def kind_of(name: str, runs: Path, boards: Path) -> str | None:
-    """What a name is the name of: a method (or several combined), dataset, preset or run."""
+    """What a name is the name of: a method (or several combined), dataset, preset, protocol or run."""
     from ltgen_bench import registry
     from ltgen_bench.leaderboard.folder import find_published
     from ltgen_bench.runs.run_folder import find_run
     from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.spec.protocols import PROTOCOLS
 
     for kind, known in (
         ("method", registry.methods().entries()),
         ("dataset", registry.datasets().entries()),
         ("preset", PRESETS),
+        ("protocol", PROTOCOLS),
     ):
         if set(name.split("+")) <= known.keys():
             return kind

@@ -16,6 +16,7 @@ EVERY = 0.5
 @dataclass
 class ProgressFile:
     path: Path
+    job: str = ""  # what tells it apart from others of its dataset, method and seed
     _stage: _Stage | None = None
     _written: float = 0.0
 
@@ -29,6 +30,8 @@ class ProgressFile:
         self._written = now
         rate = self._stage.rate(now, done)
         value: dict[str, Any] = {"stage": stage, "done": round(done, 1), "total": total, "time": now}
+        if self.job:
+            value["job"] = self.job
         value["seconds_left"] = (total - done) / rate if rate else None
         if stage == "sampling" and rate:
             figures["images_per_s"] = rate

@@ -1,6 +1,6 @@
 """Does one run, or a stage of one: train, sample, score. `process.work` says how it is started.
 
-A worker knows nothing of schedulers or terminals. It writes its run folder and exits: 0 done, 1 failed (failed.json
+A worker knows nothing of schedulers or terminals. It writes its run folder and exits: 0 done, 1 failed (failed*.json
 says why), 2 it cannot be done as asked, 3 somebody else works on it, or has taken it over, 4 the disk is full,
 75 stopped at a checkpoint (start it again).
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import json
 import os
@@ -33,6 +32,7 @@ from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import ddim
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.launch import process
+from ltgen_bench.launch.going_on import go_on
 from ltgen_bench.launch.process import DONE, FAILED, FULL, HELD, STOPPED, UNUSABLE
 from ltgen_bench.launch.progress_file import ProgressFile
 from ltgen_bench.launch.score_stage import draw, evaluate
@@ -41,7 +41,7 @@ from ltgen_bench.runs.record import timestamp
 from ltgen_bench.sampling.pipeline import Pipeline
 from ltgen_bench.sampling.shards import join_shards, make_shards, shard_path, shard_ranges
 from ltgen_bench.source_code import edited, fingerprints
-from ltgen_bench.storage import lock
+from ltgen_bench.storage import full_disk, lock
 from ltgen_bench.storage.atomic_files import read_json, write_json
 from ltgen_bench.training import checkpoint
 from ltgen_bench.training.data_parallel import ProcessGroup
@@ -61,7 +61,7 @@ class Worker:
         self.stopping = False
         self.silent = False
         self.lock: lock.Lock | None = None  # that is held for the job
-        self._progress = ProgressFile(job.progress_file)
+        self._progress = ProgressFile(job.progress_file, ", ".join(job.details))
 
     def run(self) -> None:
         """The stages that the job asks for, as far as they are still to do. Raises Stopped, RunFailed, UsageError."""
@@ -76,10 +76,12 @@ class Worker:
             self.say(f"part {stage.part + 1} of {stage.parts} of the samples, process {os.getpid()}, device {where}")
             return self.make_shards(self.load())
         run_folder.create(job.run, code)
-        run_folder.failed.unlink(missing_ok=True)
+        for path in run_folder.failures(job.eval.eval_id):
+            path.unlink(missing_ok=True)
         self.say(f"{job.title} ({job.run.run_id}), process {os.getpid()}, device {where}")
         data = self.load()
         if not self.is_trained():
+            go_on(job, code, self.say)
             if stage.processes > 1:
                 self.train_together()
             else:
@@ -184,7 +186,7 @@ class Worker:
             self.made(shard_path(self.run_folder.shards(spec), shard), len(shard), data)
         self.make_shards(data)
         images = join_shards(self.run_folder.shards(spec), spec.images)
-        title = f"{self.job.title}, {spec.images} images, {spec.guidance}"
+        title = f"{self.job.name}, {spec.images} images, {spec.guidance}"
         grid = self.run_folder.grid(spec)
         draw(grid, self.say, lambda: save_grid(images, data, grid, title=title))
         images.save(path)
@@ -255,6 +257,12 @@ class Worker:
         evaluate(job, images, data, progress, self.say, self.device)
         self.say(f"scored in {time.perf_counter() - started:.0f} s")
 
+    @property
+    def failure(self) -> Path:
+        """Where to say why it failed: what is trained is spoilt for this evaluation alone."""
+        trained = self.run_folder.model.exists()
+        return self.run_folder.failed_evaluation(self.job.eval.eval_id) if trained else self.run_folder.failed
+
     def check(self) -> None:
         """Raises Stopped when a signal asked for it."""
         if self.stopping:
@@ -302,9 +310,6 @@ def main() -> int:
     return code
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def work(worker: Worker, driver: str) -> process.Ended:
     """Run a worker under its lock; how it ended, and why."""
     try:
@@ -321,7 +326,7 @@ def work(worker: Worker, driver: str) -> process.Ended:
         worker.say(f"error: {error}")
         return process.Ended(UNUSABLE, f"error: {error}")
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in full_disk.FULL:
             raise
         return process.Ended(FULL)
 
@@ -337,7 +342,7 @@ def _guarded(worker: Worker) -> process.Ended:
     except UsageError as error:
         return process.Ended(UNUSABLE, f"error: {error}")
     except Exception as error:
-        if _disk_is_full(error):
+        if full_disk.disk_is_full(error):
             # Nobody's fault that trying again could not mend; and there is no room to write more.
             return process.Ended(FULL)
         if not isinstance(error, RunFailed):
@@ -345,21 +350,9 @@ def _guarded(worker: Worker) -> process.Ended:
         # Recorded before anything else can go wrong: a failed run is not tried again by itself.
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(lock.Lost):
-            write_json(worker.run_folder.failed, {"reason": reason, "time": timestamp()})
+            write_json(worker.failure, {"reason": reason, "time": timestamp()})
         return process.Ended(FAILED, reason)
     return process.Ended(DONE)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether that is what an error, or one that led to it, comes from.
-
-    torch and safetensors write files in C++ and Rust, and have errors of their own that only say so in words.
-    """
-    while error is not None:
-        if (isinstance(error, OSError) and error.errno in _FULL) or "No space left on device" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ class Board:
     """One table.
 
     distance: the metric that rows are ranked by: "FD", "FD64" or "KID". rows: methods at their defaults and newest
-    versions, the minority's smallest distance first; apart: all others, in the same order. missing: seeds without a
-    result, by the row's name.
+    versions, the minority's smallest distance first; apart: all others, in the same order. unfinished: runs that would
+    stand here, had they a result.
     """
 
     title: str
@@ -108,12 +108,14 @@ class Board:
     def beside(self, row: Row, base: Row) -> Versus:
         """Any two rows."""
         unpaired = sorted({*self.missing(row), *self.missing(base)})
+        flags = {flag for each in (row, base) for c in (self.minority, self.majority) for flag in each.flags(c)}
         evidence = Evidence(
             minority=self.noise.paired(row, base, self.minority),
             majority=self.noise.paired(row, base, self.majority),
             recall=self.noise.paired(row, base, RECALL),
             unpaired=tuple(unpaired),
             memorised="memorised" in row.flags(self.minority),
+            biased="n<d" in flags,
         )
         return Versus(row, base, self.noise, judge(evidence))
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
-from ltgen_bench.spec.specs import ExternalSpec
+from ltgen_bench.spec.protocols import called, trained
+from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
 LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
 """What `sample.labels` says."""
@@ -44,7 +45,15 @@ def caption(records: Sequence[Record]) -> str:
         _scoring_line(records[0]),
         f"- protocol {run.protocol}, score version {score.score_version}",
     ]
+    named = [f"{what} {' or '.join(f'`{name}`' for name in names)}" for what, names in _papers(run, score) if names]
+    if named:
+        lines.append(f"- as in papers (`ltgen-bench show protocol NAME`): {'; '.join(named)}")
     return "\n".join(lines)
+
+
+def _papers(run: RunSpec, score: EvalSpec) -> list[tuple[str, list[str]]]:
+    """The papers' protocols that have these settings."""
+    return [("evaluated as by", called(score)), ("trained as by", trained(run))]
 
 
 def given_title(records: Sequence[Record]) -> str:

@@ -15,8 +15,8 @@ CLAIM = "helps the minority and does not hurt the majority"
 RULE = (
     f"**Yes** needs {SEEDS} pairs and every seed of both; the minority's distance resolved as better; the majority's "
     "distance and the minority's recall not resolved as worse; and no memorised minority. **No**: one of the three is "
-    "resolved as worse. All else is **not resolved**. Label accuracy is said beside it: images of other classes than "
-    "they are labelled as can raise a recall."
+    "resolved as worse. All else is **not resolved**, and so is all where distances cannot be ranked (⚠). Label "
+    "accuracy is said beside it: images of other classes than they are labelled as can raise a recall."
 )
 
 
@@ -32,7 +32,8 @@ class Claim:
 class Evidence:
     """The differences that the rule is about, None where a figure is missing; seeds that have no pair.
 
-    memorised: whether the minority's images are copies of training images.
+    memorised: whether the minority's images are copies of training images. biased: whether a distance is of fewer
+    images than dimensions.
     """
 
     minority: Paired | None
@@ -40,10 +41,13 @@ class Evidence:
     recall: Paired | None  # of the minority
     unpaired: tuple[int, ...] = ()
     memorised: bool = False
+    biased: bool = False
 
 
 def judge(found: Evidence) -> Claim:
     """By RULE."""
+    if found.biased:
+        return Claim("not resolved", ("the distances are of too few images to be ranked",))
     parts: Mapping[str, Paired | None] = {
         "the minority's distance": found.minority,
         "the majority's distance": found.majority,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 
 from ltgen_bench.leaderboard.rows import Row
-from ltgen_bench.runs.record import Record
 
 
 def relative_cost(row: Row, base: Row) -> float | None:
@@ -22,15 +21,11 @@ def relative_cost(row: Row, base: Row) -> float | None:
     return statistics.median(mine[shared[0]]) / statistics.median(its[shared[0]])
 
 
-def _by_device(row: Row) -> dict[str, list[float]]:
-    """Seconds per image, of each device."""
-    found: dict[str, list[float]] = {}
+def _by_device(row: Row) -> dict[tuple[str, bool], list[float]]:
+    """Seconds per image, by device and whether the training was compiled."""
+    found: dict[tuple[str, bool], list[float]] = {}
     for record in row.records:
         rate = record.training.get("images_per_s")
         if rate and (device := record.provenance.get("device")):
-            found.setdefault(f"{device} {_compiled(record)}", []).append(1 / rate)
+            found.setdefault((device, bool(record.provenance.get("compiled"))), []).append(1 / rate)
     return found
-
-
-def _compiled(record: Record) -> str:
-    return "compiled" if record.provenance.get("compiled") else ""

@@ -75,7 +75,7 @@ def all_pages(
     unfinished: runs without a result.
     """
     kept = Kept(folder)
-    reports, problems = reported(folder)
+    reports, problems = reported(folder, records)
     others = other_pages(folder) | {page.path.name: heading_of(page.text) for page in reports}
     made = _with_pictures(dataset_pages(records, unfinished=unfinished), kept, folder, others)
     return [*reports, *made], kept.problems + problems
@@ -95,14 +95,15 @@ def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFi
     return _with_pictures(built, kept, runs / "leaderboard", {})
 
 
-def reported(folder: Path) -> tuple[list[Page], list[str]]:
-    """The page of what papers report, and what is wrong with its table; neither when the folder has no such table."""
+def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[str]]:
+    """The page of what papers report, with those of the records that may stand beside it, and what is wrong with its
+    table; neither when the folder has no such table."""
     table = folder / "published.csv"
     if not table.exists():
         return [], []
     figures, problems = read(table)
     return [] if problems else [
-        Page(folder / "published.md", published_page(figures), f"the lines of {table}")
+        Page(folder / "published.md", published_page(figures, records), f"the lines of {table}")
     ], problems
 
 

@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from tabulate import tabulate
 
+from ltgen_bench.leaderboard.by_protocol import by_protocol, results_by_data
 from ltgen_bench.leaderboard.published import ITEMS, METRICS, NATURAL, NOT_STATED, Figure
-from ltgen_bench.leaderboard.rows import MISSING
+from ltgen_bench.leaderboard.rows import MISSING, Row, ordered
+from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import ARROWS
 
 Key = TypeVar("Key", bound=Hashable)
@@ -19,11 +21,13 @@ Key = TypeVar("Key", bound=Hashable)
 _INTRODUCTION = """\
 # What papers report
 
-Made of `published.csv`, a line per figure, by `ltgen-bench leaderboard`. No figure in these tables was measured by this
-suite, and most were read second-hand: each table says where. To correct or add one, edit that file.
+Made of `published.csv`, a line per figure, by `ltgen-bench leaderboard`. Most figures were read
+second-hand: each table says where. To correct or add one, edit that file.
 
-- A table holds the figures of one source. Where several report on the same data, their FIDs stand side by side first, a
-  column each, and the protocols below them. **Compare rows of a column, not columns.**
+- A table holds the figures of one source. Where several report on the same data, their FIDs stand under each other
+  first, with how each was made. **Only rows that were made in the same way compare.**
+- Results of this suite are marked so. One stands beside a paper's figure only where data, training and evaluation are
+  equal, and the source states all of them.
 - **Bold** is a paper's own method. Nothing is marked best: hardly any figure comes with a spread.
 - Names are the suite's where it has the method. `t2h` is the target transfer of OC's public code, which papers call OC
   or T2H; `cm+t2h` is what CM's released configuration trains. Majority, medium and minority are as each table says.
@@ -54,8 +58,10 @@ What moves the figures of one method on one data set, and by how much:
 """
 
 
-def published_page(figures: Sequence[Figure]) -> str:
-    """Markdown; the same figures in the same order give the same text. Sections follow the file's order."""
+def published_page(figures: Sequence[Figure], records: Iterable[Record] = ()) -> str:
+    """Markdown; the same figures in the same order, and the same records, give the same text. Sections follow the
+    file's order. records: of this suite, for those that may stand beside a paper's figure."""
+    results = results_by_data(ordered(records))
     data = _grouped(figures, lambda f: (f.dataset, f.ratio))
     contents = [
         (_link(*key), ", ".join(_grouped(found, lambda f: f.origin["paper"])), len(found))
@@ -67,7 +73,7 @@ def published_page(figures: Sequence[Figure]) -> str:
             "## Contents\n",
             _markdown(["data", "reported by", "figures"], contents),
             "",
-            *(_section(key, data) for key in data),
+            *(_section(key, data, results.get(key, [])) for key in data),
         ]
     )
 
@@ -96,47 +102,18 @@ def _markdown(headers: Sequence[str], body: Sequence[Sequence[object]]) -> str:
     return str(tabulate(body, headers, tablefmt="github", disable_numparse=True))
 
 
-def _section(key: tuple[str, str], data: Mapping[tuple[str, str], Sequence[Figure]]) -> str:
+def _section(key: tuple[str, str], data: Mapping[tuple[str, str], Sequence[Figure]], results: Sequence[Row]) -> str:
     figures, open_ratio = data[key], (key[0], NOT_STATED)
     sources = _grouped(figures, lambda f: (f.origin["paper"], f.origin["place"], f.measured_by))
     parts = [
         f"## {_title(*key)}\n",
-        *([] if key[1] == NATURAL else _side_by_side(figures)),
+        *([] if key[1] == NATURAL else by_protocol(figures, results)),
         *map(_source, sources.values()),
     ]
     if open_ratio in data and key not in (open_ratio, (key[0], NATURAL)):
         papers = ", ".join(_grouped(data[open_ratio], lambda f: f.origin["paper"]))
         parts.insert(1, f"Figures whose ratio is not stated ({papers}) are in {_link(*open_ratio)}.\n")
     return "\n".join(parts)
-
-
-def _side_by_side(figures: Sequence[Figure]) -> list[str]:
-    """The FID over all classes by every paper, and their protocols; nothing when only one paper has it."""
-    shown = [f for f in figures if (f.metric, f.group) == ("FID", "overall") and f.role != "ablation"]
-    papers = _grouped(shown, lambda f: f.origin["paper"])
-    if len(papers) < 2:
-        return []
-    body = [
-        [f"`{method}`", *(_values(f for f in found if f.method == method) for found in papers.values())]
-        for method in _grouped(shown, lambda f: f.method)
-    ]
-    protocols = [[item, *(_by_method(found, item) for found in papers.values())] for item in ITEMS]
-    return [
-        "### FID over all classes, by source\n",
-        "A column per source: its figures were made in another way than those beside it, as the second table says.\n",
-        _markdown(["method", *papers], body),
-        "",
-        _markdown(["made with", *papers], protocols),
-        "",
-    ]
-
-
-def _by_method(figures: Sequence[Figure], item: str) -> str:
-    """What the protocol says of an item; which methods it says it of, when that differs."""
-    said = _grouped(figures, lambda f: f.items[item])
-    if len(said) == 1:
-        return next(iter(said))
-    return "; ".join(f"{text} ({', '.join(f'`{f.method}`' for f in found)})" for text, found in said.items())
 
 
 def _values(figures: Iterable[Figure]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError, unknown
-from ltgen_bench.leaderboard.beside import OF_RUNS, beside
+from ltgen_bench.leaderboard.beside import OF_RUNS, Beside, beside
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.runs.record import Record, read_records
 
@@ -38,7 +38,7 @@ def sides(names: Sequence[str], runs: Path, boards: Path) -> tuple[list[Side], l
                 raise UsageError(f"no results in the folder {name}")
             found.append(Side(name, records))
         else:
-            found.append(Side(name, _named(name, here.records, f"{runs} or {boards}"), here.records))
+            found.append(Side(name, _named(name, here, f"{runs} or {boards}"), here.records))
     return found, list(dict.fromkeys(problems + (here.problems if here else [])))
 
 
@@ -54,7 +54,8 @@ def records_of(folder: Path) -> tuple[list[Record], list[str]]:
     return read_records(folder, "**/*.json")
 
 
-def _named(name: str, records: Sequence[Record], where: str) -> list[Record]:
+def _named(name: str, here: Beside, where: str) -> list[Record]:
+    records = here.records
     if found := [record for record in records if record.run.label == name]:
         return found
     methods = set(name.split("+"))
@@ -69,4 +70,7 @@ def _named(name: str, records: Sequence[Record], where: str) -> list[Record]:
         raise UsageError(f"{name!r} fits {len(ids)} runs: {', '.join(sorted(ids)[:5])}; give more of the id")
     if ids:
         return [record for record in records if record.run_id in ids]
+    for one in here.unfinished:
+        if name and (one.run.label == name or one.run.run_id.startswith(name)):
+            raise UsageError(f"{name} has no result: seed {one.run.seed} of {one.run.label}, {one.why}")
     raise unknown("run or method", name, {record.run.label for record in records}, f"the results of {where}")

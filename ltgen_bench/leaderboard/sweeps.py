@@ -14,7 +14,7 @@ from ltgen_bench.leaderboard.board import Board, ranked_by
 from ltgen_bench.leaderboard.rows import Row, run_of
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import settings
-from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.presets import PRESETS, RECIPES
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def sections(boards: Sequence[Board]) -> list[Section]:
     found = []
     for family in _alike(boards, ("sample", "omega")):
         fixed = _at_fixed_omega(family)
-        others = tuple(dataclasses.replace(board, unfinished=()) for board in family if board is not fixed)
+        others = tuple(dataclasses.replace(board, unfinished=()) for board in family if board is not fixed)  # said once
         found.append(Section(fixed, others, _sweep("sample.omega", family) if others else None))
     steps = {
         id(max(family, key=_steps)): _sweep("train.steps", family)
-        for family in _alike([section.board for section in found], ("train", "steps"))
+        for family in _alike(boards, ("train", "steps"))
         if len(family) > 1
     }
     return [dataclasses.replace(section, steps=steps.get(id(section.board))) for section in found]
@@ -125,7 +125,8 @@ def _alike(boards: Iterable[Board], but: tuple[str, str]) -> list[list[Board]]:
 def _at_fixed_omega(family: Sequence[Board]) -> Board:
     """At the omega that most rows have; of several, that of the preset that most of them were started from."""
     presets = Counter(run_of(record)[0].preset for board in family for record in board.records)
-    usual = [PRESETS[name].sample.omega for name, _ in presets.most_common() if name in PRESETS]
+    known = PRESETS | RECIPES
+    usual = [known[name].sample.omega for name, _ in presets.most_common() if name in known]
 
     def order(board: Board) -> tuple[int, bool, float]:
         omega = _omega(board)

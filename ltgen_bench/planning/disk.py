@@ -30,19 +30,19 @@ def check_writable(runs: Path) -> None:
 
 
 def bytes_to_write(jobs: Sequence[Job]) -> int:
-    """About what these runs write, one after another: networks, states and images stay, further checkpoints of one
+    """About what these jobs write, one after another: networks, states and images stay, further checkpoints of one
     run at a time."""
-    kept, passing = 0, 0
+    kept, passing = dict[Path, int](), 0
     for job in jobs:
         data, network = job.run.dataset, 4 * rough_parameters(job.run.net)
         pixels = job.eval.sample.images * data.size**2 * data.channels
-        folder = job.run_folder
-        kept += 0 if folder.model.exists() else (1 + STATE) * network
-        kept += 0 if folder.samples(job.eval.sample).exists() else pixels
-        kept += job.eval.sample.images * FEATURES
+        folder, samples = job.run_folder, job.run_folder.samples(job.eval.sample)
+        kept[folder.model] = 0 if folder.model.exists() else (1 + STATE) * network
+        kept[samples] = 0 if samples.exists() else pixels
+        kept[folder.result(job.eval.eval_id)] = job.eval.sample.images * FEATURES
         # Besides the state that stays; then the images once more, in parts.
         passing = max(passing, (CHECKPOINTS - 1) * STATE * network, pixels)
-    return kept + passing
+    return sum(kept.values()) + passing
 
 
 def room_warning(jobs: Sequence[Job], runs: Path) -> str | None:
@@ -53,7 +53,8 @@ def room_warning(jobs: Sequence[Job], runs: Path) -> str | None:
         return None
     return (
         f"these runs write about {_size(needed)}, and there are {_size(free)} free for {runs}: they stop when the disk "
-        "is full, and the same command goes on when there is room; --runs names another folder"
+        "is full, and the same command goes on when there is room; --runs names another folder, and checkpoint.pt of "
+        "runs that are done, of which only longer ones and experiments have a use, may be deleted"
     )
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
 from ltgen_bench.planning.checks import check_images, check_sampling
-from ltgen_bench.runs.job import DataOptions, Execution
+from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.sampling import sampler
 from ltgen_bench.scoring.checks import check_enough, counts_of
 from ltgen_bench.scoring.extractors import identify
 from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
+from ltgen_bench.spec.protocols import Protocol, parse
 from ltgen_bench.spec.serialise import coerce
 from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, Reference, SamplingSpec, ScoreSpec
 
@@ -23,26 +24,49 @@ from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, Reference, SamplingS
 class Evaluation:
     """One way to evaluate a run, as far as it is not the usual one.
 
-    sample: settings of sample.*, as typed; features: of the extractor, by default the usual ones; against: which real
-    images to score against, by default as the data options say.
+    sample: settings of sample.*, as typed; features: name of the extractor; against: which real images to score
+    against; protocol: that says what is not said here.
     """
 
     sample: Mapping[str, str] = dataclasses.field(default_factory=dict)
     features: str | None = None
     against: str | None = None
+    protocol: Protocol | None = None
 
-    def within(self, settings: Mapping[str, str], features: str) -> Evaluation:
-        """With the settings of sample.* and the features that are asked of all evaluations.
+    def within(self, asked: Evaluation, usual: Evaluation) -> Evaluation:
+        """Complete: what it says itself, then what is asked of all evaluations, what its protocol says, the usual.
 
-        Raises UsageError for a setting that is asked of all and of this one, too.
+        Raises UsageError for a setting that is asked of all and of this one, too, and for one that the protocol leaves
+        open and nobody gives.
         """
         for name in self.sample:
-            if name in settings:
-                raise UsageError(f"--set sample.{name}={settings[name]}: --{name} says it, too; keep one of them")
-        return Evaluation({**settings, **self.sample}, self.features or features, self.against)
+            if name in asked.sample:
+                raise UsageError(f"--set sample.{name}={asked.sample[name]}: --{name} says it, too; keep one of them")
+        sample, protocol = {**asked.sample, **self.sample}, self.protocol
+        if protocol is not None:
+            if protocol.omega == "open" and "omega" not in sample:
+                raise UsageError(
+                    f"--protocol {protocol.name}: its source does not state omega, and none is guessed; give --omega W"
+                )
+            usual = Evaluation(protocol.settings, protocol.features, protocol.reference)
+        return Evaluation(
+            {**usual.sample, **sample},
+            self.features or asked.features or usual.features,
+            self.against or asked.against or usual.against,
+            protocol,
+        )
 
 
 USUAL = (Evaluation(),)
+
+
+def asked_for(omegas: Iterable[str], protocols: Iterable[str]) -> tuple[Evaluation, ...]:
+    """An evaluation by each protocol at each strength of guidance.
+
+    Raises UsageError for what is unknown, or there twice.
+    """
+    at = sweep(omegas)
+    return tuple(Evaluation(each.sample, protocol=protocol) for protocol in parse(protocols) for each in at) or at
 
 
 def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
@@ -59,6 +83,15 @@ def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
     return tuple(found.values()) or USUAL
 
 
+def departures(jobs: Iterable[Job], protocols: Iterable[str]) -> Iterator[str]:
+    """A line for each protocol that other settings have made into another evaluation than the paper's."""
+    evals = {job.eval.eval_id: job.eval for job in jobs}.values()
+    for protocol in parse(protocols):
+        nearest = min((protocol.departs(scored) for scored in evals), key=len, default=[])
+        if nearest:
+            yield f"not protocol {protocol.name}, and no table calls it so: {', '.join(nearest)}"
+
+
 def eval_spec(
     asked: Evaluation,
     usual: SamplingSpec,
@@ -71,7 +104,7 @@ def eval_spec(
     """An evaluation spelled out, where sampling is `usual` but for what is asked. Raises UsageError."""
     sample = sampler.override(usual, asked.sample, diffusion.timesteps)
     check_sampling(sample, diffusion)
-    data = dataclasses.replace(data, against=asked.against or data.against)
+    data = dataclasses.replace(data, against=asked.against)
     assert asked.features is not None
     score_spec = make_score_spec(loaded, asked.features, data, execution)
     check_images(loaded, sample, seeds)

@@ -13,12 +13,13 @@ from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import check_execution, check_guide, check_seeds, check_size, check_values
 from ltgen_bench.planning.evaluations import USUAL, Evaluation, eval_spec
+from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
 from ltgen_bench.sampling import sampler
 from ltgen_bench.source_code import fingerprints
-from ltgen_bench.spec.presets import PRESETS, SECTIONS, Preset
+from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override
 from ltgen_bench.spec.specs import (
     PROTOCOL,
@@ -45,6 +46,7 @@ class Request:
     on_gpu: bool | None = None  # where the runs will train; default: as on this machine
     again: bool = False  # whatever was made before is to be made again
     evaluations: Sequence[Evaluation] = USUAL
+    snapshots: Sequence[int] = ()  # steps at which each training is evaluated besides its end
 
 
 def plan(request: Request, runs: Path) -> list[Job]:
@@ -67,11 +69,14 @@ def plan(request: Request, runs: Path) -> list[Job]:
         data = dataclasses.replace(data, max_size=data.max_size or preset.max_size)
         loaded = data.open(kind).load()
         check_size(loaded.spec, preset)
-        sample, features = settings.get("sample", {}), request.features or preset.features
+        steps = lengths(request.snapshots, preset.train.steps)
+        trains = [dataclasses.replace(preset.train, steps=n) for n in steps]
+        of_all = Evaluation(settings.get("sample", {}), request.features, request.data.against)
+        usual = Evaluation(features=preset.features)
         evals = [
             eval_spec(
-                asked.within(sample, features),
-                PRESETS[preset_name].sample,
+                asked.within(of_all, usual),
+                find(preset_name).sample,
                 preset.diffusion,
                 loaded,
                 data,
@@ -82,13 +87,14 @@ def plan(request: Request, runs: Path) -> list[Job]:
         ]
         for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
             codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
-            for seed, spec in itertools.product(dict.fromkeys(request.seeds), evals):
-                run = RunSpec(preset_name, loaded.spec, methods, preset.net, preset.train, preset.diffusion, seed)
+            for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
+                run = RunSpec(preset_name, loaded.spec, methods, preset.net, train, preset.diffusion, seed)
                 run_folder, code = RunFolder.of(runs, run), codes[spec.sample.sampler]
                 check_guide(spec.sample, run, run_folder, again=request.again)
                 if not request.again:
                     run_folder.check_code(code)
-                jobs.append(Job(str(run_folder.path), run, spec, data, request.execution, code=code))
+                job = Job(str(run_folder.path), run, spec, data, request.execution, code=code)
+                jobs.append(dataclasses.replace(job, from_start=request.again and train is trains[0]))
     return told_apart({job.key: job for job in jobs}.values())
 
 
@@ -137,9 +143,7 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
 
     A CPU trains in float32 unless told otherwise. As precision is part of a run's identity, such results stand apart.
     """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "--preset")
-    preset = PRESETS[name]
+    preset = find(name)
     preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, flip=flip))
     if on_cpu:
         preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
@@ -178,11 +182,11 @@ def rescore(
     loaded = data.load(run.dataset.name)
     if loaded.spec != run.dataset:
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
-    own_features, own_against, own_sample = _first_scoring(run_folder, run)
-    data = dataclasses.replace(data, against=data.against or own_against)
+    usual, own_sample = _first_scoring(run_folder, run)
+    of_all = Evaluation(found.get("sample", {}), features, data.against)
     jobs = []
     for asked in evaluations:
-        asked = asked.within(found.get("sample", {}), features or own_features)
+        asked = asked.within(of_all, usual)
         spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
@@ -196,10 +200,10 @@ def _code(methods: Iterable[MethodSpec], data: LongTail, sample: SamplingSpec) -
     return fingerprints((m.name for m in methods), data.spec.name, sample.sampler)
 
 
-def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[str, str, SamplingSpec]:
-    """Features, reference and sampling of a run's first score; of its preset, when it has no score yet."""
+def _first_scoring(run_folder: RunFolder, run: RunSpec) -> tuple[Evaluation, SamplingSpec]:
+    """Features with reference, and sampling of a run's first score; of its preset, when it has no score yet."""
     first = run_folder.first_eval()
     if isinstance(first, EvalSpec):
-        return first.features, first.reference, first.sample
-    preset = PRESETS.get(run.preset, PRESETS["paper"])
-    return preset.features, "balanced", preset.sample
+        return Evaluation(features=first.features, against=first.reference), first.sample
+    preset = (PRESETS | RECIPES).get(run.preset, PRESETS["paper"])
+    return Evaluation(features=preset.features), preset.sample

@@ -104,6 +104,7 @@ class Job:
     stage: Stage = Stage()
     code: Mapping[str, str] = dataclasses.field(default_factory=dict)  # fingerprints of the code it was planned with
     details: tuple[str, ...] = ()
+    from_start: bool = False  # not from a shorter run of the same settings
 
     @property
     def run_folder(self) -> RunFolder:

@@ -9,14 +9,16 @@ RUNS/<dataset>/<method>/<run id>/
     train.jsonl               losses, every 50 steps: pandas.read_json(path, lines=True)
     events.out.tfevents.*     the same for TensorBoard, with --track tensorboard
     progress.json             stage, step, speed, time left (for `status`)
-    checkpoint*.pt            the state of the training; the last one stays
+    checkpoint*.pt            the state of the training; the last one stays, for longer runs and experiments, and may be
+                              deleted when the run is done
     model/                    the trained network: plain diffusers, nothing to fold
     model-general/            the same without the reserve, of a method that has one
     samples-<id>.npz, .png    images and labels, and a grid of them
     samples-<id>/             shards of them while sampling, with locks and progress of the workers that share the work
     result-<eval id>.json     the scores: a run is done when this file is whole and its ids are right
     result-<eval id>.png      the worst and best images of each group
-    failed.json               why it failed; not tried again by itself
+    failed.json               why its training failed; not tried again by itself
+    failed-<eval id>.json     why that evaluation failed; not tried again by itself either
     lock                      who works on it now
 """
 
@@ -150,6 +152,14 @@ class RunFolder:
     def failed(self) -> Path:
         return self.path / "failed.json"
 
+    def failed_evaluation(self, eval_id: str) -> Path:
+        return self.path / f"failed-{eval_id}.json"
+
+    def failures(self, eval_id: str | None = None) -> list[Path]:
+        """What says why it failed: the training, and one evaluation or any."""
+        of_evals = self.path.glob("failed-*.json") if eval_id is None else [self.failed_evaluation(eval_id)]
+        return [path for path in (self.failed, *sorted(of_evals)) if path.exists()]
+
     @property
     def rank_failed(self) -> Path:
         """Why a process of a training that several share failed: torchrun's exit code says only that one did."""
@@ -218,7 +228,7 @@ class RunFolder:
             return "done"
         if self.owner() is not None:
             return "running"
-        if self.failed.exists():
+        if self.failures(eval_id):
             return "failed"
         if eval_id is None and self.results()[0]:
             return "done"
@@ -231,11 +241,11 @@ class RunFolder:
         locks = [self.lock, *(p for p in self.path.glob("samples-*/lock-*") if "." not in p.name)]
         return next((owner for p in locks if (owner := lock.owner(p)) is not None and owner.alive), None)
 
-    def why_failed(self) -> str:
-        """The reason in failed.json."""
+    def why_failed(self, eval_id: str | None = None) -> str:
+        """The first reason in `failures`."""
         try:
-            return str(read_json(self.failed)["reason"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return str(read_json(self.failures(eval_id)[0])["reason"])
+        except (FileNotFoundError, IndexError, ValueError, KeyError, TypeError):
             return f"see {self.log}"
 
     def progress(self) -> dict[str, Any]:
@@ -251,6 +261,7 @@ class RunFolder:
         left = [p["seconds_left"] for p in parts if p.get("seconds_left") is not None]
         return {
             "stage": parts[0]["stage"],
+            "job": parts[0].get("job", ""),
             "done": sum(p["done"] for p in parts),
             "total": sum(p["total"] for p in parts),
             "time": max(p["time"] for p in parts),

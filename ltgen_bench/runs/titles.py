@@ -35,5 +35,10 @@ def _details(job: Job) -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(job.eval.sample):
         value = getattr(job.eval.sample, field.name)
         name = "sampling steps" if field.name == "steps" else field.name
-        text = f"{value:g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value).lower()
-        yield f"sample.{field.name}", f"{name} {text}"
+        yield f"sample.{field.name}", f"{name} {_text(value)}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value).lower()

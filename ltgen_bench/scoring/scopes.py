@@ -12,6 +12,8 @@ from ltgen_bench.scoring.feature_sets import Comparison, FeatureSet
 
 # The most images of a set in figures of quadratic cost: nearest neighbours, pooled KID, KID of one class.
 NEIGHBOURS_CAP, KID_CAP, CLASS_CAP = 10_000, 5_000, 1_000
+PAPERS_CAP = 50_000
+"""The most images of a set in figures as papers have them."""
 
 
 class Scopes:
@@ -25,6 +27,8 @@ class Scopes:
     def __init__(self, whole: Comparison, groups: Groups, balanced: FeatureSet | None = None) -> None:
         self.whole, self.groups = whole, groups
         counts = np.unique(whole.real.labels, return_counts=True)[1]
+        self._drawn: dict[int, Comparison] = {}  # by the most images
+        self._pooled: dict[int, Comparison] = {}
         self.balanced, self.long_tailed = balanced or whole.real, bool(counts.min() < counts.max())
         self.classes = {"overall": sorted(c for _, ids in groups for c in ids)}
         self.classes |= {name: sorted(ids) for name, ids in groups}
@@ -34,31 +38,27 @@ class Scopes:
         """Generated images, and the real ones that tell classes apart."""
         return Comparison(self.balanced, self.whole.generated, self.whole.seed).of(self.classes[scope])
 
-    def drawn(self, scope: str) -> Comparison:
+    def drawn(self, scope: str, cap: int = NEIGHBOURS_CAP) -> Comparison:
         """Real and generated images, equally many, no real one twice: for nearest neighbours."""
         if self.long_tailed:
-            return self.parts[scope].in_proportion(NEIGHBOURS_CAP, distinct=True)
-        return self._drawn.of(self.classes[scope])
+            return self.parts[scope].in_proportion(cap, distinct=True)
+        if cap not in self._drawn:
+            self._drawn[cap] = self.whole.paired_distinct(cap)
+        return self._drawn[cap].of(self.classes[scope])
 
-    def pooled(self, scope: str) -> Comparison:
+    def pooled(self, scope: str, cap: int = KID_CAP) -> Comparison:
         """Real and generated images, equally many: for KID."""
         if self.long_tailed:
-            return self.parts[scope].in_proportion(KID_CAP, distinct=False)
-        return self._pooled.of(self.classes[scope])
+            return self.parts[scope].in_proportion(cap, distinct=False)
+        if cap not in self._pooled:
+            self._pooled[cap] = self.whole.paired(cap)
+        return self._pooled[cap].of(self.classes[scope])
 
     def real_halves(self, scope: str) -> Comparison:
         """Two halves of the real images, for what real images reach beside real ones."""
         if self.long_tailed:
             return self.parts[scope].halves_in_proportion(NEIGHBOURS_CAP)
         return self._halves.of(self.classes[scope])
-
-    @functools.cached_property
-    def _drawn(self) -> Comparison:
-        return self.whole.paired_distinct(NEIGHBOURS_CAP)
-
-    @functools.cached_property
-    def _pooled(self) -> Comparison:
-        return self.whole.paired(KID_CAP)
 
     @functools.cached_property
     def _halves(self) -> Comparison:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ltgen_bench.errors import UsageError, unknown
+from ltgen_bench.spec.protocols import PROTOCOLS
 from ltgen_bench.spec.specs import (
     DiffusionSpec,
     NetSpec,
@@ -52,6 +54,33 @@ PRESETS = {
         features="inception",
     ),
 }
+
+
+RECIPES = {
+    protocol.name: Preset(
+        f"the training and evaluation of protocol {protocol.name}: {protocol.train.steps:,} steps x "
+        f"{protocol.train.batch}",
+        features=protocol.features,
+        train=protocol.train,
+        sample=protocol.sample,
+    )
+    for protocol in PROTOCOLS.values()
+    if protocol.train
+}
+"""Presets of the papers' protocols, by their names, where the source states the training."""
+
+
+def find(name: str, where: str = "--preset") -> Preset:
+    """The preset, or the recipe of a protocol, of that name. Raises UsageError with the near miss."""
+    known = PRESETS | RECIPES
+    if name in PROTOCOLS and name not in known:
+        raise UsageError(
+            f"{where} {name}: the source of protocol {name} does not state all of its training (ltgen-bench show "
+            f"protocol {name}); name another preset beside --protocol {name}"
+        )
+    if name not in known:
+        raise unknown("preset", name, known, where)
+    return known[name]
 
 
 SECTIONS = ("net", "train", "diffusion", "sample")

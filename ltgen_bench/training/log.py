@@ -19,6 +19,7 @@ from ltgen_bench.storage.atomic_files import atomic_write
 from ltgen_bench.training.method import Step
 from ltgen_bench.training.trainer import Trainer
 
+TRAIN_LOG = "train.jsonl"
 LOG_EVERY = 50
 """Steps averaged into one line of the log."""
 
@@ -48,9 +49,9 @@ class JsonLines:
         """Go on after that many steps: the lines of later ones, which are about to be trained again, are dropped."""
         self.path = path
         if path.exists():
-            kept = [line for line in path.read_text(errors="replace").splitlines() if _step_of(line) <= step]
+            kept = lines_until(path, step)
             with atomic_write(path) as file:
-                file.write("".join(f"{line}\n" for line in kept).encode())
+                file.write(kept.encode())
 
     def write(self, line: Line) -> None:
         head = {"step": line.step, "images": line.images}
@@ -58,6 +59,12 @@ class JsonLines:
         lock.check(self.path)
         with self.path.open("a") as file:
             file.write(json.dumps(head | speed | line.figures) + "\n")
+
+
+def lines_until(path: Path, step: int) -> str:
+    """The lines of a log up to that step; none of one that is not there."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return "".join(f"{line}\n" for line in lines if _step_of(line) <= step)
 
 
 def _step_of(line: str) -> float:

@@ -18,7 +18,7 @@ from ltgen_bench.diffusion.unet import flops_per_image
 from ltgen_bench.errors import UsageError
 from ltgen_bench.source_code import edited, fingerprint, refusal
 from ltgen_bench.training import checkpoint
-from ltgen_bench.training.log import JsonLines, Log, Sink
+from ltgen_bench.training.log import TRAIN_LOG, JsonLines, Log, Sink
 from ltgen_bench.training.tracker import Trackers
 from ltgen_bench.training.trainer import Trainer
 
@@ -77,7 +77,7 @@ def train(
     sinks: list[Sink] = []
     trackers = Trackers(track if trainer.processes.is_main else (), folder, trainer.spec, trainer.step, say)
     if trainer.processes.is_main:
-        sinks = [JsonLines(folder / "train.jsonl", trainer.step).write, trackers.write]
+        sinks = [JsonLines(folder / TRAIN_LOG, trainer.step).write, trackers.write]
     log, steps = Log(trainer, say, sinks), trainer.spec.train.steps
     if saved is not None:
         log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +22,14 @@ SPLITS = 10
 _ROWS = 256  # in float64, small enough for the cache
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class InceptionScore:
-    """value: exp(mean KL(p(y|x) || p(y))) over all images at once. split_std: standard deviation (n - 1) of the scores
-    of ten splits, the usual "±". se: standard error of the value, split_std / sqrt(10)."""
+    """value: exp(mean KL(p(y|x) || p(y))) over all images at once. split_mean, split_std: mean and standard deviation
+    (n - 1) of the scores of ten splits, which is what most papers report; the mean is the lower, the fewer images a
+    split has. se: standard error of the value, split_std / sqrt(10)."""
 
     value: float
+    split_mean: float
     split_std: float
     se: float
 
@@ -56,7 +58,7 @@ def inception_scores(
     return [part.result() for part in parts]
 
 
-@dataclass
+@dataclasses.dataclass
 class _Part:
     """The images of some labels on their way to a score: sums over each split."""
 
@@ -84,9 +86,9 @@ class _Part:
         negentropy, marginal = self.negentropy[:SPLITS], self.marginal[:SPLITS]
         counts = torch.bincount(self.split, minlength=SPLITS)[:SPLITS]
         value = _score(negentropy.sum(), marginal.sum(0), int(counts.sum()))
-        scores = torch.tensor([_score(*sums) for sums in zip(negentropy, marginal, counts.tolist(), strict=True)])
-        spread = float(scores.std())
-        return InceptionScore(value, spread, spread / math.sqrt(SPLITS))
+        scores = [_score(*sums) for sums in zip(negentropy, marginal, counts.tolist(), strict=True)]
+        spread = float(torch.tensor(scores).std())
+        return InceptionScore(value, math.fsum(scores) / SPLITS, spread, spread / math.sqrt(SPLITS))
 
 
 def _score(negentropy: Tensor, marginal: Tensor, n: int) -> float:
@@ -109,7 +111,7 @@ def _splits(labels: NDArray[np.int64], ranks: NDArray[np.uint64]) -> NDArray[np.
 
 
 class ScoreOfExtractor(Metric):
-    """Inception Score from the extractor's own logits, where it has any."""
+    """Inception Score from the extractor's own logits, where it has any: of all images; split_mean of ten splits."""
 
     name = "IS"
     better = "higher"
@@ -139,6 +141,6 @@ def _figures(logits: Tensor, scoring: Scoring) -> dict[str, Figures]:
     images = scopes.whole.generated
     found = inception_scores(logits, images.labels, scopes.classes.values(), images.ranks("split", scopes.whole.seed))
     return {
-        name: {"value": result.value, "se": result.se, "split_std": result.split_std, **scopes.labelled(name).counts}
+        name: {**dataclasses.asdict(result), **scopes.labelled(name).counts}
         for name, result in zip(scopes.classes, found, strict=True)
     }

@@ -78,17 +78,19 @@ def _points(first: Tensor, other: Tensor) -> tuple[_Points, _Points]:
 
 
 def neighbours(
-    real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS, of_real: Tensor | None = None
+    real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS, of_real: Tensor | None = None, *, surface: bool = True
 ) -> tuple[Neighbours, ...]:
     """Precision, recall, density and coverage for each k, from float32 features (n_real, d) and (n_gen, d).
 
     Every decision is the one that float64 arithmetic takes. The figures depend on both sample sizes: compare only those
-    of equal sizes. of_real: `radii` of the real points, where the caller has them. Raises ValueError when a set has no
-    k other points, d differs, or features hold NaN or infinity.
+    of equal sizes. of_real: `radii` of the real points, where the caller has them. surface: whether balls include
+    theirs, which matters for equal distances alone. Raises ValueError when a set has no k other points, d differs, or
+    features hold NaN or infinity.
     """
     check_features(real, generated, max(ks) + 1)
     x, y = _points(real, generated)
     around_x, around_y = _radii(x, ks) if of_real is None else of_real, _radii(y, ks)
+    around_x, around_y = _squared_reach(around_x, surface), _squared_reach(around_y, surface)
     balls = torch.zeros(len(ks), len(y), dtype=torch.int64)  # how many real balls hold this generated point
     holding = torch.zeros(len(ks), len(x), dtype=torch.bool)  # this real ball holds a generated point
     held = torch.zeros(len(ks), len(x), dtype=torch.bool)  # this real point is in a generated ball
@@ -105,6 +107,11 @@ def neighbours(
         Neighbours(k, _share(balls[at] > 0), _share(held[at]), _share(balls[at].double() / k), _share(holding[at]))
         for at, k in enumerate(ks)
     )
+
+
+def _squared_reach(radii: Tensor, surface: bool) -> Tensor:
+    """Squared radii that leave points on the surface in or out, whatever the order of summation of their distances."""
+    return radii * _SAME if surface else torch.where(radii > 0, radii / _SAME, -1.0)
 
 
 def radii(features: Tensor, ks: tuple[int, ...] = KS) -> Tensor:
@@ -227,7 +234,7 @@ def _inside(x: _Points, i: Tensor, y: _Points, j: Tensor, low: Tensor, squared: 
     high = low.double() + 2 * _slack(x, torch.float32) * (x.norms[i] + y.norms[j])
     certain = high <= squared
     doubt = ((low <= squared) & ~certain).any(0).nonzero().flatten()
-    certain[:, doubt] = _pairs(x, i[doubt], y, j[doubt]) <= squared[:, doubt] * _SAME
+    certain[:, doubt] = _pairs(x, i[doubt], y, j[doubt]) <= squared[:, doubt]
     return certain
 
 
