@@ -133,5 +133,5 @@ def ends(values: Iterable[float]) -> tuple[float, float]:
     if len(found) >= 4:
         first, _, third = statistics.quantiles(found, n=4)
         high = max(value for value in found if value <= third + 4 * (third - first) or value == found[0])
-    room = 0.06 * (high - low or abs(high) or 1.0)
+    room = max(0.06 * (high - low), 0.04 * max(abs(low), abs(high))) or 1.0  # a difference of a thousandth is none
     return low - room, high + room
