@@ -1,4 +1,4 @@
-"""Results as DataFrames, for scripts and notebooks, without torch: `ltgen_bench.load_results`, `ltgen_bench.compare`."""
+"""Results as DataFrames for scripts and notebooks, without torch: `ltgen_bench.load_results` and `compare`."""
 
 from __future__ import annotations
 
