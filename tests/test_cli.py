@@ -25,7 +25,10 @@ Cli = Callable[..., Any]
 METHODS = ", ".join(registry.methods().entries())
 DATASETS = ", ".join(registry.datasets().entries())
 SMOKE = PRESETS["smoke"]
-COMMANDS = "run list show status prepare score export publish leaderboard compare check doctor".split()
+COMMANDS = [
+    *("run", "list", "show", "status", "prepare", "score"),
+    *("export", "publish", "leaderboard", "compare", "check", "doctor"),
+]
 RUN = "run --method cm --dataset digitslt "
 
 
