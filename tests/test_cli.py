@@ -26,18 +26,8 @@ METHODS = ", ".join(registry.methods().entries())
 DATASETS = ", ".join(registry.datasets().entries())
 SMOKE = PRESETS["smoke"]
 COMMANDS = [
-    "run",
-    "list",
-    "show",
-    "status",
-    "prepare",
-    "score",
-    "export",
-    "publish",
-    "leaderboard",
-    "compare",
-    "check",
-    "doctor",
+    *("run", "list", "show", "status", "prepare", "score"),
+    *("export", "publish", "leaderboard", "compare", "check", "doctor"),
 ]
 RUN = "run --method cm --dataset digitslt "
 
