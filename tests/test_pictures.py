@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,3 +172,21 @@ def test_any_records_can_be_drawn(make_record: MakeRecord, tmp_path: Path, recor
     for picture in pictures(made, tmp_path).values():
         with Image.open(io.BytesIO(picture.png())) as image:
             assert max(image.size) < 4000
+
+
+def test_whether_pictures_are_up_to_date_is_told_without_matplotlib(
+    make_record: MakeRecord, cli: Cli, tmp_path: Path
+) -> None:
+    """In a second, and whatever its version is."""
+    boards = publish_all([make_record("cm", 9.0), make_record("ddpm", 12.0)], tmp_path, cli)
+    cli("leaderboard", "--folder", boards)
+    command = f"""
+import sys
+from ltgen_bench.cli.main import main
+sys.argv = ["ltgen-bench", "leaderboard", "--check", "--folder", {str(boards)!r}]
+try:
+    main()
+finally:
+    assert not {{"matplotlib", "torch", "pandas"}} & sys.modules.keys()
+"""
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
