@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ltgen_bench.api import compare, load_results, plan, rescore, run, score
+    from ltgen_bench.api import plan, rescore, run, score
     from ltgen_bench.data.dataset import Dataset, Pool
     from ltgen_bench.data.images import Images
     from ltgen_bench.diffusion.noise_prior import NoisePrior
     from ltgen_bench.errors import RunFailed, UsageError
+    from ltgen_bench.leaderboard.loading import compare, load_results
     from ltgen_bench.sampling.sampler import Sampler
     from ltgen_bench.training.method import Method, Step, Task
     from ltgen_bench.training.tracker import Tracker
@@ -45,11 +46,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ltgen_bench.api": ("compare", "load_results", "plan", "rescore", "run", "score"),
+    "ltgen_bench.api": ("plan", "rescore", "run", "score"),
     "ltgen_bench.data.dataset": ("Dataset", "Pool"),
     "ltgen_bench.data.images": ("Images",),
     "ltgen_bench.diffusion.noise_prior": ("NoisePrior",),
     "ltgen_bench.errors": ("RunFailed", "UsageError"),
+    "ltgen_bench.leaderboard.loading": ("compare", "load_results"),
     "ltgen_bench.sampling.sampler": ("Sampler",),
     "ltgen_bench.training.method": ("Method", "Step", "Task"),
     "ltgen_bench.training.tracker": ("Tracker",),

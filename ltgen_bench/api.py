@@ -1,4 +1,6 @@
-"""What scripts and notebooks call: plan a grid and run it, score runs and images, load results: `ltgen_bench.plan`.
+"""What scripts and notebooks call: plan a grid and run it, score runs and images. Reached as `ltgen_bench.plan`.
+
+What reads results is in `leaderboard.loading`, which needs no torch.
 
 Errors are those of the command line: UsageError, in one sentence, for whatever the caller can mend.
 """
@@ -8,7 +10,6 @@ from __future__ import annotations
 import inspect
 import operator
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -23,10 +24,6 @@ from ltgen_bench.data.images import Images
 from ltgen_bench.device import pick_device
 from ltgen_bench.errors import RunFailed, UsageError, unknown
 from ltgen_bench.launch.launcher import Launcher, Resources, local
-from ltgen_bench.leaderboard.compare import compare as compare_sides
-from ltgen_bench.leaderboard.folder import published
-from ltgen_bench.leaderboard.frame import figures
-from ltgen_bench.leaderboard.sides import sides
 from ltgen_bench.planning.disk import check_writable
 from ltgen_bench.planning.evaluations import Evaluation, asked_for
 from ltgen_bench.planning.plan import Request
@@ -34,7 +31,7 @@ from ltgen_bench.planning.plan import plan as plan_request
 from ltgen_bench.planning.plan import rescore as rescore_run
 from ltgen_bench.runs.chains import startable
 from ltgen_bench.runs.job import DataOptions, Execution, Job
-from ltgen_bench.runs.record import Record, read_records
+from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import find_run
 from ltgen_bench.scoring.extractors import extractor
 from ltgen_bench.scoring.scorer import RealImages, Scoring
@@ -42,13 +39,9 @@ from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ltgen_bench.scoring.attribution import Scores
 
 AnyPath = str | os.PathLike[str]
-SOURCES = ("result-*.json", "*/*/*/result-*.json")
-"""Where results lie below a run's folder, and below a folder of runs."""
 
 
 class Options(TypedDict, total=False):
@@ -201,46 +194,6 @@ def score(
     network = extractor(name, execution.weights, pick_device(execution.device), _data(options).folder)
     folder = _path(cache) if cache is not None else None
     return Scoring(given, real, network, cache=folder).scores()
-
-
-def load_results(folder: AnyPath = "runs") -> pd.DataFrame:
-    """Every figure in a folder of runs, a run's folder or a leaderboards folder: a row per result, metric and group.
-
-    Columns besides value, se, n_gen, ...: what identifies the result, settings by the names that `--set` knows. Files
-    that cannot be trusted are left out with a warning. Raises UsageError when there is no such folder.
-    """
-    path = _path(folder)
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such folder")
-    records, problems = published(path)
-    for pattern in SOURCES:
-        more = read_records(path, pattern)
-        records, problems = records + more[0], problems + more[1]
-    for problem in problems:
-        warnings.warn(f"left out: {problem}", stacklevel=2)
-    return figures(records)
-
-
-def compare(a: AnyPath, b: AnyPath, *, runs: AnyPath = "runs", folder: AnyPath = "leaderboards") -> pd.DataFrame:
-    """Two runs, methods or folders of results, seed by seed: a row per table, metric and group.
-
-    a, b: as `ltgen-bench compare` takes them: the start of a run's id, a method ("cm+cbdm"), a row's name, or a folder.
-    runs, folder: where runs and published results are looked for. Columns: the values of both at each seed that both
-    have (`seeds`, `a`, `b`, lists), the mean `difference` of a and b with its Student-t interval (`low`, `high`), the
-    `relative` one, at how many seeds a is `better`, and the `verdict` on a: better, worse or not resolved. Raises
-    UsageError for names that fit nothing, and for results that were not made alike.
-    """
-    import pandas as pd
-
-    found, problems = sides([os.fspath(a), os.fspath(b)], _path(runs), _path(folder))
-    for problem in problems:
-        warnings.warn(f"left out: {problem}", stacklevel=2)
-    tables = [comparison.as_json() for comparison in compare_sides(*found)]
-    return pd.DataFrame(
-        {**{name: table[name] for name in ("dataset", "settings", "row_a", "row_b")}, **line}
-        for table in tables
-        for line in table["figures"]
-    )
 
 
 def _launcher(launcher: Literal["local", "ray"] | Launcher, jobs: list[Job]) -> AbstractContextManager[Launcher]:

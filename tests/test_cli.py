@@ -30,18 +30,8 @@ PRESETS_KNOWN = ", ".join(sorted(PRESETS | RECIPES))
 SAMPLE_KNOWN = ", ".join(sorted(f"sample.{field.name}" for field in dataclasses.fields(SamplingSpec)))
 SMOKE = PRESETS["smoke"]
 COMMANDS = [
-    "run",
-    "list",
-    "show",
-    "status",
-    "prepare",
-    "score",
-    "export",
-    "publish",
-    "leaderboard",
-    "compare",
-    "check",
-    "doctor",
+    *("run", "list", "show", "status", "prepare", "score"),
+    *("export", "publish", "leaderboard", "compare", "check", "doctor"),
 ]
 RUN = "run --method cm --dataset digitslt "
 

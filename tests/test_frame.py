@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -45,3 +47,9 @@ def test_a_figure_named_as_a_setting_keeps_both(make_record: MakeRecord) -> None
 
 def test_no_records_give_an_empty_table() -> None:
     assert figures([]).empty
+
+
+def test_results_are_loaded_without_torch() -> None:
+    """Which takes seconds, and half a gigabyte."""
+    command = "import sys, ltgen_bench; ltgen_bench.load_results('.'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", command], check=True)

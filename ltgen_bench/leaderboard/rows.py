@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.leaderboard.notes import mark
-from ltgen_bench.leaderboard.statistics import Column, mean_and_spread
+from ltgen_bench.leaderboard.statistics import Column, figure_name, mean_and_spread
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
 
@@ -43,7 +43,8 @@ class Row:
     def _figures(self, column: Column) -> list[Mapping[str, Any]]:
         """Of each record, looked up once: a page asks for each of them many times."""
         if column not in self._found:
-            self._found[column] = [column.figures(r) for r in self.records]
+            names = {figure_name(record, column.info) for record in self.records[:1]}  # all were scored alike
+            self._found[column] = [r.scores.get(n, {}).get(column.group, {}) for n in names for r in self.records]
         return self._found[column]
 
     @functools.cached_property
@@ -69,7 +70,8 @@ class Row:
 
     def flags(self, column: Column) -> set[str]:
         if column not in self._flags:
-            self._flags[column] = {flag for r in self.records for flag in column.flags(r)}
+            figures = (*self._figures(column), *self._figures(Column("memorised", column.group)))
+            self._flags[column] = {str(found["flag"]) for found in figures if "flag" in found}
         return self._flags[column]
 
     def cell(self, column: Column) -> str:

@@ -27,8 +27,13 @@ class Table:
 def tables(records: Iterable[Record]) -> list[Table]:
     """The tables of a page, the largest evaluations first, as they say most."""
     found: dict[str, list[Record]] = defaultdict(list)
+    known: dict[tuple[str, str], str] = {}  # of the seeds of a configuration the settings are the same
     for record in records:
-        found[json.dumps(settings(record), sort_keys=True)].append(record)
+        run = record.run
+        alike = run.config_id if isinstance(run, RunSpec) else record.run_id, record.eval_id
+        if alike not in known:
+            known[alike] = json.dumps(settings(record), sort_keys=True)
+        found[known[alike]].append(record)
 
     def order(key: str) -> tuple[int, int, str]:
         run = found[key][0].run

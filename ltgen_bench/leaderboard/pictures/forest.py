@@ -65,6 +65,7 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
         style.label(axes, title=title.removesuffix(" ↓"))
         axes.grid(axis="y", visible=False)
         axes.set_ylim(len(lines) - 0.5, -0.5)
+        axes.locator_params(axis="x", nbins=4)
         style.name_lines(axes, range(len(lines)), names if place == 0 else [])
         _draw_panel(axes, [line["differences"][place] for line in lines])
     _explain(figure, left)

@@ -42,6 +42,8 @@ def draw_lines(shown: Mapping[str, Any]) -> Figure:
     return figure
 
 
+_DASHES = {"s": "--", "v": ":", "^": "-."}
+"""Of lines whose colour comes a second time, or more often: markers may be far apart."""
 _GREY = {"color": style.OTHERS, "marker": "_"}
 
 
@@ -50,7 +52,8 @@ def _draw_line(axes: Axes, line: Mapping[str, Any], look: Mapping[str, Any] | No
         axes.plot(line["x"], line["y"], color=style.OTHERS, linewidth=0.7, alpha=0.8, zorder=2)
         return
     size = 0 if len(line["x"]) > 30 else 7 if look["marker"] == "*" else 4
-    axes.plot(line["x"], line["y"], **look, markersize=size, linewidth=1.6, zorder=4 if front else 3)
+    dashes = _DASHES.get(look["marker"], "-")
+    axes.plot(line["x"], line["y"], **look, ls=dashes, markersize=size, linewidth=1.6, zorder=4 if front else 3)
     if spread := line.get("spread"):
         low, high = ([y + sign * s for y, s in zip(line["y"], spread, strict=True)] for sign in (-1, 1))
         axes.fill_between(line["x"], low, high, color=look["color"], alpha=0.1, linewidth=0, zorder=1)

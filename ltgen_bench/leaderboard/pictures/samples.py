@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SIZE = 0.36
 """Inches of an image."""
+CLASS = 24
+"""Characters of a class's name that there is room for."""
 ROWS = 16
 """Shown at most: the first in rank, and the baseline."""
 
@@ -48,12 +50,13 @@ def samples(name: str, title: str, board: Board, kept: Kept) -> Picture | None:
         return None
     record, names = board.records[0], class_names(board)
     counts = record.run.dataset.class_counts
-    classes = [
-        f"{names.get(c, f'class {c}')}: {counts[c]:,} training images" for c in head_and_tail(record.run.dataset)
-    ]
+    classes = [f"{names.get(c, f'class {c}')[:CLASS]} · {counts[c]:,}" for c in head_and_tail(record.run.dataset)]
     shown = {
         "title": f"{title}: a head and a tail class by every method",
-        "below": f"{board.title} · seed {seed}: a column starts from the same noise in every row",
+        "below": (
+            f"{board.title} · above: class and number of training images · seed {seed}: a column starts from the same "
+            "noise in every row"
+        ),
         "classes": classes,
         "rows": rows,
     }

@@ -24,9 +24,8 @@ NAME = 34
 
 
 def named(rows: Sequence[Row]) -> list[str]:
-    """A name for each row as it can be drawn: short, and no two alike."""
-    names = [drawable(row.name) for row in rows]
-    short = [name if len(name) <= NAME else f"{name[: NAME - 1]}…" for name in names]
+    """A name for each row: short, and no two alike."""
+    short = [row.name if len(row.name) <= NAME else f"{row.name[: NAME - 1]}…" for row in rows]
     return [f"{name} [{i + 1}]" if short.count(name) > 1 else name for i, name in enumerate(short)]
 
 
@@ -100,7 +99,7 @@ def label(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
 
 def name_lines(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:
     """Of lines of a panel, one below the other; no names beside a panel that has them."""
-    axes.set_yticks(places, names or [""] * len(places), fontsize=8)
+    axes.set_yticks(places, list(map(drawable, names)) or [""] * len(places), fontsize=8)
     axes.tick_params(axis="y", length=0)
     for tick in axes.get_yticklabels():
         tick.set_parse_math(False)
@@ -114,7 +113,7 @@ def list_names(figure: Figure, left: float, top: float, looks: Mapping[str, Mapp
     for i, (name, look) in enumerate(looks.items()):
         y = 1 - (top + LISTED * i) / height
         figure.add_artist(Line2D([left / width], [y], linestyle="none", markersize=6, **look))
-        figure.text((left + 0.13) / width, y, name, fontsize=8, va="center", color=TEXT, **PLAIN)
+        figure.text((left + 0.13) / width, y, drawable(name), fontsize=8, va="center", color=TEXT, **PLAIN)
 
 
 LISTED = 0.205
@@ -133,5 +132,5 @@ def ends(values: Iterable[float]) -> tuple[float, float]:
     if len(found) >= 4:
         first, _, third = statistics.quantiles(found, n=4)
         high = max(value for value in found if value <= third + 4 * (third - first) or value == found[0])
-    room = 0.06 * (high - low or abs(high) or 1.0)
+    room = max(0.06 * (high - low), 0.04 * max(abs(low), abs(high))) or 1.0  # a difference of a thousandth is none
     return low - room, high + room

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ltgen_bench.drawing import drawable
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.picture import Picture
@@ -69,7 +70,9 @@ def _draw_cross_hairs(axes: Axes, name: str, x: float, y: float) -> None:
     axes.fill_between(
         [axes.get_xlim()[0], x], axes.get_ylim()[0], y, color="#009e73", alpha=0.07, linewidth=0, zorder=0
     )
-    said = axes.text(0.015, 0.015, f"better than {name} in both", transform=axes.transAxes, fontsize=7.5, **style.PLAIN)
+    said = axes.text(
+        0.015, 0.015, drawable(f"better than {name} in both"), transform=axes.transAxes, fontsize=7.5, **style.PLAIN
+    )
     said.set(color="#00694d", bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5})
 
 
@@ -87,6 +90,8 @@ def _say_what_is_outside(
             x, y = (statistics.fmean(values) for values in zip(*outside, strict=True))
             seeds = f"{len(outside)} seed{'s' * (len(outside) > 1)}"
             text = f"beyond the edge: {line['name']}, {seeds} around ({x:.4g}, {y:.4g})"
-            note = axes.annotate(text, (1, 0), (-4, 4 + 10 * said), "axes fraction", "offset points", **style.PLAIN)
+            note = axes.annotate(
+                drawable(text), (1, 0), (-4, 4 + 10 * said), "axes fraction", "offset points", **style.PLAIN
+            )
             note.set(fontsize=7, ha="right", va="bottom", color=style.SOFT)
             said += 1
