@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ltgen_bench.errors import UsageError
 from ltgen_bench.probes import claims, claims_page
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
@@ -131,6 +133,22 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
         ["cm (cm.w_con=0.0, cm.w_div=0.0), 10%, training", "3", "-2.00 [-2.00, -2.00]", "narrower"],
         ["cm (cm.w_con=0.0, cm.w_div=0.0), 10%, held-out", "3", "-2.00 [-2.00, -2.00]", "narrower"],
     ]
+
+
+def test_what_an_earlier_version_found_is_left_out_and_named(pruned: Make, tmp_path: Path) -> None:
+    page, old = tmp_path / "claims", PruningSpec(version=0)
+    for seed in (0, 1):
+        kept = written(pruned(0.1, 0.2, seed=seed, spec=old), tmp_path / "runs")
+        with pytest.raises(UsageError, match="was not probed yet"):
+            claims_page.take(page, [kept])
+        folder = claims_page.records(page) / "digitslt"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kept / f"probe-pruning-{old.id}.json", folder / f"probe-pruning-{old.id}-{kept.name}.json")
+    claims_page.take(page, [written(pruned(0.3, 0.4), tmp_path / "runs")])
+    (current,) = claims_page.taken(page)
+    assert current.spec == PruningSpec()
+    (left_out,) = claims_page.outdated(page)
+    assert left_out.run.seed == 1
 
 
 def test_what_was_measured_of_gradients_is_read_as_the_theory_has_it(make_record: Callable[..., Record]) -> None:

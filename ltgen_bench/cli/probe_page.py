@@ -31,17 +31,15 @@ def page(
     What probes found is copied into probes/ beside the page, which is made from there. Your own words go into
     reading-pruning.md, and so on for reserve, dominance, width and theory, there.
     """
-    from ltgen_bench.errors import UsageError
     from ltgen_bench.probes import claims_page, theory_page
     from ltgen_bench.runs.run_folder import find_run
 
     folder = claims_folder(page)
-    found = [find_run(runs, name).path for name in names or ()]
-    for run in found:
-        if not list(run.glob("probe-*.json")):
-            raise UsageError(f"run {run.name} was not probed yet: ltgen-bench probe pruning {run.name}")
-    for path in claims_page.take(folder, found):
+    for path in claims_page.take(folder, [find_run(runs, name).path for name in names or ()]):
         print(f"took {path}")
+    for old in claims_page.outdated(folder):
+        again = f"ltgen-bench probe {old.spec.kind} {old.run.run_id} finds it anew"
+        print(f"left out: {old.spec.kind} of {old.title}, found by version {old.spec.version}; {again}")
     measured = claims_page.measured(claims_page.taken(folder))
     for path in [*theory_page.write_page(folder, measured), *claims_page.write_page(folder)]:
         print(f"wrote {path}")

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.probes import claims, width_claim
 from ltgen_bench.probes.claims import Figure, Row, Section
@@ -21,11 +22,14 @@ PARTS = ("training", "held-out")
 
 
 def take(folder: Path, run_folders: Iterable[Path]) -> list[Path]:
-    """Copy what was probed of runs to the page's folder; those that are new there. Raises UsageError for a file that is
-    damaged."""
+    """Copy what was probed of runs to the page's folder; those that are new there. Raises UsageError for a run of which
+    there is nothing by today's version of a probe, and for a damaged file."""
     new = []
     for run_folder in run_folders:
-        for probe in probes_in(run_folder):
+        probes = [probe for probe in probes_in(run_folder) if probe.spec.current]
+        if not probes:
+            raise UsageError(f"run {run_folder.name} was not probed yet: ltgen-bench probe pruning {run_folder.name}")
+        for probe in probes:
             name = f"probe-{probe.spec.kind}-{probe.spec.id}"
             path = records(folder) / probe.run.dataset.name / f"{name}-{probe.run.run_id}.json"
             if not path.exists():
@@ -41,7 +45,17 @@ def records(folder: Path) -> Path:
 
 
 def taken(folder: Path) -> list[ProbeFile]:
-    """All that was taken."""
+    """All that was taken and is by today's versions."""
+    return [probe for probe in _all(folder) if probe.spec.current]
+
+
+def outdated(folder: Path) -> list[ProbeFile]:
+    """What `taken` leaves out, as far as nothing newer is there."""
+    newer = {(probe.spec.kind, probe.run.run_id) for probe in taken(folder)}
+    return [p for p in _all(folder) if not p.spec.current and (p.spec.kind, p.run.run_id) not in newer]
+
+
+def _all(folder: Path) -> list[ProbeFile]:
     return [probe for part in sorted(records(folder).glob("*")) for probe in probes_in(part)]
 
 

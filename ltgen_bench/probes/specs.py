@@ -30,6 +30,11 @@ class ProbeSpec:
     version: int = field(default=1, kw_only=True)
 
     @property
+    def current(self) -> bool:
+        """Whether it is of the version of today's code."""
+        return self.version == type(self)().version
+
+    @property
     def id(self) -> str:
         return digest({"kind": self.kind} | identity(self))
 
@@ -66,6 +71,7 @@ class DominanceSpec(ProbeSpec):
     minority, whose gradients are looked at one by one, at so many `parameters`."""
 
     kind: ClassVar[str] = "dominance"
+    version: int = field(default=2, kw_only=True)  # 1: the theorem was not compared in units of each parameter's noise
     images: int = 512
     singles: int = 512
     parameters: int = 10_000

@@ -134,12 +134,13 @@ def theory_notes(theory: Mapping[str, Any]) -> list[str]:
     )
     if "why" in theory:
         return [legend, f"Theorem 2.1 is not compared: {theory['why']}"]
-    known = {name: NONE if theory[name] is None else f"{theory[name]:.3f}" for name in ("cos", "formula", "scalar")}
+    known = {name: _gradient(theory[name], 1) for name in ("cos", "formula", "scaled", "scalar")}
     return [
         legend,
-        f"Theorem 2.1 with a = {theory['a']:.3f}, N = {theory['n']}, cos = {known['cos']}: {known['formula']}, for "
-        f"parameters that differ {known['scalar']}; measured {theory['nearest']:.3f} ± {theory['nearest_se']:.3f} "
-        "nearer to the majority's mean than to the minority's",
+        f"Theorem 2.1 with a = {theory['a']:.3f}, N = {theory['n']}, cos = {known['cos']}: {known['formula']}; in "
+        f"units of\neach parameter's noise {known['scaled']}, for parameters that differ {known['scalar']}; measured "
+        f"{theory['nearest']:.3f} ± {theory['nearest_se']:.3f}:\nparameters nearer to the majority's mean than to the "
+        "minority's",
     ]
 
 
