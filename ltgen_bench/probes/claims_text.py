@@ -20,12 +20,12 @@ CLAIMS = {
     "pruning": """\
 ## Majority classes take more of the network than they need: pruning hurts the minority
 
-**Claim** (Hong et al., ICLR 2026, Fig. 1a): majority classes occupy parameters beyond their needs, and what is known
+**Claim** (Hong et al., ICLR 2026): majority classes occupy parameters beyond their needs, and what is known
 of the minority is pushed into unimportant ones. Removing the 10 % of parameters of smallest magnitude therefore
 raises the minority's loss most, and CM narrows the difference.
 
 **The paper reports:** at 10 % a relative change of the minority's loss far above the majority's under DDPM, and a
-smaller difference under CM, on CIFAR-LT. Figures, seeds and which parameters were pruned are not known to us;
+smaller difference under CM. The figures, the data set, the seeds and which parameters were pruned are not known to us;
 reviewers of an earlier version asked for them.
 
 **Others report:** nothing that is known to us.
@@ -42,7 +42,7 @@ A network as small as this one may have no capacity that the majority could do w
     "reserve": """\
 ## The reserve holds what the minority needs
 
-**Claim** (Hong et al., Sec. 3 and Table 3): in W = Wg + BA the low-rank BA holds the minority's knowledge; without it
+**Claim** (Hong et al.): in W = Wg + BA the low-rank BA holds the minority's knowledge; without it
 the minority suffers most.
 
 **The paper reports** (CIFAR-100-LT, ratio 100, 300,000 steps): without BA the FID of the few-shot classes rises from
@@ -66,7 +66,7 @@ gives that.
     "dominance": """\
 ## The majority decides the updates
 
-**Claim** (Hong et al., Sec. 2, Theorem 2.1): under imbalance the majority decides the update of most parameters,
+**Claim** (Hong et al., Theorem 2.1): under imbalance the majority decides the update of most parameters,
 which shuts the minority out; a reserve gives it parameters of its own (Theorem 3.1).
 
 **The paper reports** the theorems; measurements of gradients are not known to us. **Others report:** nothing that is

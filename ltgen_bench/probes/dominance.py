@@ -1,4 +1,4 @@
-"""Whose gradient decides the update of a network: CM's claim that the majority's does (Hong et al., ICLR 2026, Sec. 2).
+"""Whose gradient decides the update of a network: CM's claim that the majority's does (Hong et al., ICLR 2026).
 
 At the last state of a training (the weights themselves, not their average), of the denoising loss that all methods
 share. g_c is the mean gradient of class c over its images, times and noise; the mean gradient of a group is that of its

@@ -1,6 +1,6 @@
 """What a network loses, class by class, when its smallest weights are removed.
 
-CM's claim (Hong et al., ICLR 2026, Fig. 1): what is known of the minority lies in unimportant weights, so that pruning
+CM's claim (Hong et al., ICLR 2026): what is known of the minority lies in unimportant weights, so that pruning
 hurts it more than the majority.
 """
 

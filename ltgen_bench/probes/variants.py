@@ -86,7 +86,7 @@ class Variants:
             raise UsageError(f"the weights of {features.id} have changed since this was planned")
         scoring = Scoring(
             self._images(name, spec.sample),
-            RealImages.of(subject.data),
+            RealImages.of(subject.data, spec.reference),
             features,
             cache=subject.run_folder.runs / "features",
             seed=subject.run.seed,
