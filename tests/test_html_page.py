@@ -14,6 +14,7 @@ from ltgen_bench.leaderboard.exports.formats import export
 from ltgen_bench.runs.record import Record
 
 MakeRecord = Callable[..., Record]
+pytestmark = pytest.mark.xdist_group("browser")  # which is started once
 HOSTILE = "<script>document.title='broken'</script>"
 
 

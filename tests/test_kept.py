@@ -64,13 +64,16 @@ def test_what_was_published_before_gets_them_and_nothing_is_written_over(
     assert Kept(boards).curve(record) == {"step": [1.0], "majority": [2.0]}
 
 
+@pytest.mark.parametrize("samples", [None, b"damaged"])
 def test_a_run_without_samples_or_log_is_published_all_the_same(
-    make_record: MakeRecord, cli: Cli, tmp_path: Path
+    make_record: MakeRecord, cli: Cli, tmp_path: Path, samples: bytes | None
 ) -> None:
     record = make_record("cm", 9.0)
     run_folder = RunFolder.of(tmp_path / "runs", record.run)
     run_folder.create(record.run)
     record.write(run_folder.result(record.eval_id))
+    if samples is not None:
+        run_folder.samples(record.eval.sample).write_bytes(samples)  # type: ignore[union-attr]
     assert cli("publish", record.run_id, "--runs", tmp_path / "runs", "--folder", tmp_path / "boards").code == 0
     kept = Kept(tmp_path / "boards")
     assert (kept.has_strip(record), kept.strip(record), kept.curve(record), kept.problems) == (False, None, {}, [])

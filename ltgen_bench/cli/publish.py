@@ -39,7 +39,10 @@ def publish(
     runs: RunsDir = RUNS,
     folder: Boards = BOARDS,
 ) -> None:
-    """Copy the results of runs to the leaderboards' records; of a run that failed, why."""
+    """Copy the results of runs to the leaderboards' records; of a run that failed, why.
+
+    Beside a record go a few images and the losses of the run, some kB, which the pictures of the pages are made of.
+    """
     import sys
 
     from ltgen_bench.leaderboard import folder as boards

@@ -6,6 +6,7 @@ most 60 lines. They are no part of a result: a record without them is whole.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -47,10 +48,11 @@ def record_path(folder: Path, record: Record) -> Path:
 
 
 def keep(run_folder: RunFolder, record: Record, folder: Path) -> None:
-    """Write what is not there yet beside a published record; nothing of what the run's folder lacks."""
+    """Write what is not there yet beside a published record; nothing of what the run lacks, or what is damaged."""
     path, loss = _strip_file(folder, record), _loss_file(folder, record)
-    if not path.exists() and (strip := strip_of(run_folder, record)) is not None:
-        _write(path, _png(strip))
+    with contextlib.suppress(UsageError):
+        if not path.exists() and (strip := strip_of(run_folder, record)) is not None:
+            _write(path, _png(strip))
     if not loss.exists() and (curve := curve_of(run_folder)):
         _write(loss, _csv(curve))
 

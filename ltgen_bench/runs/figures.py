@@ -91,31 +91,36 @@ def score_problems(scores: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(groups, Mapping):
             yield f"{metric} holds no groups"
             continue
+        by_class = metric.startswith("class-pull")
         for group, figures in groups.items():
-            if not isinstance(figures, Mapping) or (
-                type(value := figures.get("value")) is not float and not _fits(value, float)
-            ):
+            if not isinstance(figures, Mapping) or not _fits(figures.get("value"), float):
                 yield f"{metric} of {group} has no value"
-            elif metric.startswith("class-pull") and not group.isdecimal():
+            elif by_class and not group.isdecimal():
                 yield f"{metric} is of classes by number, not of {group!r}"
-            else:
+            elif not _sound(figures, _kind(metric, figures)):
                 for problem in problems(figures, _kind(metric, figures)):
                     yield problem.format(of=f" of {metric} {group}")
 
 
 def problems(values: Mapping[str, Any], kind: Any) -> Iterator[str]:
     """What is wrong with the values of a typed dictionary; `{of}` stands where what they belong to is to be named."""
-    plain = _plain(kind)
     if missing := kind.__required_keys__ - values.keys():
         yield from (f"{name}{{of}} is missing" for name in sorted(missing))
     for name, value in values.items():
-        if type(value) in plain.get(name, _NUMBERS) and (type(value) is str or -LARGEST <= value <= LARGEST):
-            continue  # as most are, and a leaderboard holds millions
         wanted = _hints(kind).get(name, Any)
         if isinstance(value, float | int) and not abs(value) <= LARGEST:
             yield f"{name}{{of}} is not a number up to {LARGEST:g}"
         elif not _fits(value, wanted):
             yield f"{name}{{of}} must be {_WORDS.get(wanted, 'of another type')}, not {_shown(value)}"
+
+
+def _sound(values: Mapping[str, Any], kind: Any) -> bool:
+    """Whether nothing is wrong, told quickly, as of most: a leaderboard holds millions. False where it may be."""
+    plain = _plain(kind)
+    for name, value in values.items():
+        if type(value) not in plain.get(name, _NUMBERS) or not (type(value) is str or -LARGEST <= value <= LARGEST):
+            return False
+    return bool(kind.__required_keys__ <= values.keys())
 
 
 @functools.cache
@@ -143,6 +148,8 @@ def _kind(metric: str, figures: Mapping[str, Any]) -> Any:
 
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a value from JSON is of a type; a whole number is a float too, but true is no number."""
+    if type(value) is kind:
+        return True
     if isinstance(kind, types.UnionType):
         return any(_fits(value, one) for one in typing.get_args(kind))
     if typing.get_origin(kind) is not None:
