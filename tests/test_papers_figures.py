@@ -104,6 +104,10 @@ def test_from_many_images_there_are_the_figures_of_the_papers(monkeypatch: pytes
     monkeypatch.setattr(scopes, "NEIGHBOURS_CAP", 150)
     monkeypatch.setattr(prd, "RUNS", 2)
     monkeypatch.setattr(prd, "CLUSTERS", 3)
+    whole = Scoring(fake, RealImages(real, groups), extractor).scopes
+    given = whole.as_papers_do("overall")
+    assert given is not None
+    assert given.features[0].data_ptr() == whole.whole.features[0].data_ptr()  # sets of 50,000 are not copied
     scores = [Scoring(fake, RealImages(real, groups), extractor, cache=tmp_path).scores() for _ in range(2)]
     assert scores[0] == scores[1]  # also with the radii that were kept
     assert scores[0].keys() == plain.keys() | names

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import ltgen_bench
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
@@ -193,3 +194,10 @@ def test_a_reference_that_is_not_there_is_refused_in_a_sentence(cli: Cli, name: 
     for command in ("run --method ddpm", "score --samples mine.npz"):
         got = cli(*shlex.split(f"{command} --dataset digitslt --features efflite0@32 --against {name}"))
         assert (got.code, got.err) == (2, f"error: {message}\n")
+
+
+def test_in_python_the_reference_is_an_option(generated: Images) -> None:
+    found = ltgen_bench.score(generated, "digitslt", features="efflite0@32", against="train")
+    assert found["FD-efflite0@32"]["minority"]["n_real"] == SIZES["minority"]
+    with pytest.raises(UsageError, match="--against test: digitslt has no test images"):
+        ltgen_bench.score(generated, "digitslt", features="efflite0@32", against="test")
