@@ -100,9 +100,8 @@ class _Gaussian:
         covariance = moments.scatter / (n - 1)
         return cls(n, moments.mean, float(covariance.trace()), covariance, None)
 
-    @functools.cached_property
     def root(self) -> Tensor:
-        """(p, d) with root^T root = covariance and p <= min(n, d) rows."""
+        """(p, d) with root^T root = covariance and p <= min(n, d) rows; not kept, as four groups have eight of them."""
         if self.samples is not None:
             return self.samples
         assert self.covariance is not None
@@ -136,17 +135,14 @@ class Pair:
         of_real, of_generated = moments or (None, None)
         return cls(_Gaussian.of(real, of_real), _Gaussian.of(generated, of_generated))
 
-    @property
-    def product(self) -> Tensor:
-        return self.real.root @ self.generated.root.T
-
     @functools.cached_property
     def transport(self) -> tuple[Tensor, Tensor]:
         """Singular values s (r,) of K, and F (d, r) with F F^T = T on the span of the generated set.
 
         T = R^T U s^-1 U^T R for K = U s V^T; where K has fewer columns than rows, U = K V s^-1.
         """
-        product = self.product
+        root = self.real.root()
+        product = root @ self.generated.root().T
         if product.shape[0] <= product.shape[1]:
             eigenvalues, vectors = torch.linalg.eigh(product @ product.T)
             left, power = vectors, -0.5
@@ -157,7 +153,7 @@ class Pair:
         singular = eigenvalues[-top:].clamp_min(0).sqrt()
         # Directions without variance add nothing to T, only rounding.
         kept = singular > 1e-7 * singular.norm()
-        factor = self.real.root.T @ left[:, -top:][:, kept]
+        factor = root.T @ left[:, -top:][:, kept]
         return singular, factor * singular[kept] ** power
 
     def frechet(self, generated: Tensor) -> Frechet:
@@ -193,7 +189,7 @@ class Pair:
             factor, failed = torch.linalg.cholesky_ex(self.generated.covariance)
             if not failed:
                 return _congruence(self.real.covariance, factor)
-        product = self.product
+        product = self.real.root() @ self.generated.root().T
         return product @ product.T if product.shape[0] <= product.shape[1] else product.T @ product
 
     def top(self, eigenvalues: Tensor) -> int:
