@@ -27,6 +27,8 @@ def test_each_page_is_a_line_with_its_picture(make_record: MakeRecord, cli: Cli,
     boards = boards_of(make_record, cli, tmp_path)
     (boards / "claims").mkdir()
     (boards / "claims" / "pruning.md").write_text("# Does pruning hurt the tail?\n")
+    (boards / "claims" / "reading-pruning.md").write_text("Words that pruning.md holds.\n")
+    (boards / "claims" / "README.md").write_text("# What papers claim\n")
     (boards / "notes.md").write_text("no heading\n")
     cli("leaderboard", "--folder", boards)
     text = (boards / "README.md").read_text()
@@ -35,7 +37,8 @@ def test_each_page_is_a_line_with_its_picture(make_record: MakeRecord, cli: Cli,
     assert "Helps the minority and does not hurt the majority: yes 1 (`cm`), not resolved 1. " in text
     assert "Newest result: 2026-01-01.\n\n[![digitslt: distance of the minority" in text
     assert "\n**[other](other.md)**: results of earlier versions alone.\n" in text
-    lines = "- [Does pruning hurt the tail?](claims/pruning.md)\n- [untitled](notes.md)\n"
+    lines = "- [What papers claim](claims/README.md)\n- [Does pruning hurt the tail?](claims/pruning.md)\n"
+    lines += "- [untitled](notes.md)\n"
     assert text.endswith(f"\n\n{lines}\n{END}\n")
     assert cli("leaderboard", "--folder", boards).out == ""
 

@@ -75,6 +75,9 @@ def score(
     against: Against = None,
     data_name: DataName = None,
     device: Device = "auto",
+    again: Annotated[
+        bool, typer.Option("--again", help="Score a run's images again where they were: with metrics that are new.")
+    ] = False,
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
 ) -> None:
@@ -102,6 +105,7 @@ def score(
     named = {"omega": omega, "protocol": protocol}
     asked = [f"--set {setting}" for setting in set_ or ()]
     asked += [f"--{option} {value}" for option, value in named.items() if value is not None]
+    asked += ["--again"] * again
     evaluations = asked_for(listed(omega), listed(protocol))
     options = data_options(imbalance, size, data, reference, data_dir, data_name, against)
     execution = Execution(device, str(features_weights) if features_weights else None)
@@ -115,6 +119,9 @@ def score(
     jobs = rescore(run_folder, set_ or (), features, options, execution, evaluations)
     for note in departures(jobs, listed(protocol)):
         out.print(note)
+    for job in jobs if again else ():
+        if job.run_folder.owner() is None:  # its images, and their features, stay
+            job.run_folder.result(job.eval.eval_id).unlink(missing_ok=True)
     counts = do_jobs(out, [job for job in jobs if job.state != "done"], nullcontext(local(Resources())))
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     show_results(out, finished, runs)
@@ -125,7 +132,7 @@ def score(
 def _score_given(out: Console, given: ExternalJob, sampling: list[str], runs: Path) -> None:
     """Score images made elsewhere, in this process: there is nothing to resume or to share out.
 
-    sampling: the options that say how to sample, which are refused.
+    sampling: the options that say how to sample, or not to, which are refused.
     """
     from rich.progress import Progress
 

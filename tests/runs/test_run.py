@@ -140,6 +140,16 @@ def test_scoring_with_other_guidance_trains_nothing(finished: Finished, cli: Cli
     page = (more_runs / "digitslt.md").read_text(encoding="utf-8")
     assert "\n### Over guidance\n" in page  # the same training at both omegas
     assert cli(*command).code == 0  # and again: nothing to do
+    old = json.loads(result.read_text())
+    del old["scores"]["FD64-efflite0@32"]  # as of a version that did not have it
+    result.write_text(json.dumps(old))
+    assert cli(*command).code == 0
+    assert "FD64-efflite0@32" not in job.run_folder.record(unguided.eval_id).scores
+    before = contents(job.run_folder.path)
+    assert cli(*command, "--again").code == 0
+    assert job.run_folder.record(unguided.eval_id).scores == unguided.scores
+    changed = {name for name, content in contents(job.run_folder.path).items() if before.get(name) != content}
+    assert changed <= {"log.txt", "progress.json", result.name, extremes.name}
     assert len(job.run_folder.results()[0]) == 2
 
 
