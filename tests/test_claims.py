@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes import claims, claims_page
+from ltgen_bench.probes import claims, claims_page, theory_page
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
 from ltgen_bench.runs.record import Record
@@ -135,7 +135,9 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
     ]
 
 
-def test_what_an_earlier_version_found_is_left_out_and_named(pruned: Make, tmp_path: Path) -> None:
+def test_what_an_earlier_version_found_is_left_out_and_named(
+    cli: Callable[..., Any], pruned: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page, old = tmp_path / "claims", PruningSpec(version=0)
     for seed in (0, 1):
         kept = written(pruned(0.1, 0.2, seed=seed, spec=old), tmp_path / "runs")
@@ -149,6 +151,14 @@ def test_what_an_earlier_version_found_is_left_out_and_named(pruned: Make, tmp_p
     assert current.spec == PruningSpec()
     (left_out,) = claims_page.outdated(page)
     assert left_out.run.seed == 1
+    again = left_out.run.run_id
+    said = (
+        "left out: pruning of digitslt ddpm seed 1, 800 steps, found by version 0; "
+        f"ltgen-bench probe pruning {again} finds it anew, and probe page {again} takes it\n"
+    )
+    monkeypatch.setattr(theory_page, "write_page", lambda *_: [])
+    for command in ("theory", "page"):
+        assert said in cli("probe", command, "--page", page).out
 
 
 def test_what_was_measured_of_gradients_is_read_as_the_theory_has_it(make_record: Callable[..., Record]) -> None:
