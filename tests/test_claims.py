@@ -183,3 +183,16 @@ def test_runs_that_were_not_probed_are_refused(cli: Callable[..., Any], tmp_path
     probe.write_text(damaged)
     got = cli("probe", "page", run, "--page", tmp_path / "claims")
     assert (got.code, got.err) == (2, f"error: {probe}: its ids do not follow from its contents\n")
+
+
+def test_the_page_of_the_theorems_is_of_what_is_kept_beside_it() -> None:
+    folder = Path(__file__).parents[1] / "leaderboards" / "claims"
+    assert claims_page.outdated(folder) == []
+    probes = claims_page.taken(folder)
+    tables = theory_page.measured_tables(claims_page.measured(probes))
+    page, reading = ((folder / name).read_text() for name in ("theory.md", "reading-theory.md"))
+    assert f"\n\n{reading.strip()}\n\n{tables}\n" in page
+    opposed = [f"{probe.result['scopes']['majority']['opposed_same_sign']:.3f}" for probe in probes]
+    figures = set(re.findall(r"\d\.\d{3}", reading))
+    assert len(figures) > 15
+    assert figures - set(opposed) <= set(re.findall(r"\d\.\d{3}", tables))

@@ -11,7 +11,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ltgen_bench.probes import theory
-from ltgen_bench.probes.tables import cosine
+from ltgen_bench.probes.tables import NONE, cosine
 from ltgen_bench.probes.theory_measured import Assessment
 from ltgen_bench.probes.theory_picture import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, serves_more
@@ -157,7 +157,7 @@ def measured_tables(measured: Sequence[tuple[str, Assessment]]) -> str:
         *("", "mu / sigma, majority", "minority", "cos", "scaled: mu / sigma, majority", "minority", "cos"),
         *("kurtosis", "of means", "noise spread"),
     )
-    shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted")
+    shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted", "where opposed")
     return "\n\n".join(
         [
             _table(quantities, [(what, *_quantities(found)) for what, found in measured]),
@@ -189,6 +189,7 @@ def _shares(found: Assessment) -> tuple[str, ...]:
         f"{found.nearest:.3f} ± {found.nearest_se:.3f}",
         _known(found.sign),
         f"{found.agreement:.3f} ± {found.agreement_se:.3f}",
+        NONE if found.agreement_opposed is None else f"{found.agreement_opposed:.3f}",
     )
 
 
@@ -285,5 +286,6 @@ deviation over mean of the parameters' noise variance (0 if alike in all).
 Second table: *Theorem 2.1* is filled in with the first figures as they stand, *scaled* with the scaled ones: an upper
 bound of the share (above). *numbers* is the share for normal means, from the scaled ones and to the precision that the
 means are known with. Beside it what was counted in batches of other images: parameters whose gradient is nearer to the
-majority's mean than to the minority's, and then those with the majority's sign.
+majority's mean than to the minority's, and then those with the majority's sign; *where opposed*: the latter, of the
+parameters in which the two means have opposite signs.
 """
