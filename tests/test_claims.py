@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes import claims, claims_page
+from ltgen_bench.probes import claims, claims_page, theory_page
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
 from ltgen_bench.runs.record import Record
@@ -135,7 +135,9 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
     ]
 
 
-def test_what_an_earlier_version_found_is_left_out_and_named(pruned: Make, tmp_path: Path) -> None:
+def test_what_an_earlier_version_found_is_left_out_and_named(
+    cli: Callable[..., Any], pruned: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page, old = tmp_path / "claims", PruningSpec(version=0)
     for seed in (0, 1):
         kept = written(pruned(0.1, 0.2, seed=seed, spec=old), tmp_path / "runs")
@@ -149,6 +151,14 @@ def test_what_an_earlier_version_found_is_left_out_and_named(pruned: Make, tmp_p
     assert current.spec == PruningSpec()
     (left_out,) = claims_page.outdated(page)
     assert left_out.run.seed == 1
+    again = left_out.run.run_id
+    said = (
+        "left out: pruning of digitslt ddpm seed 1, 800 steps, found by version 0; "
+        f"ltgen-bench probe pruning {again} finds it anew, and probe page {again} takes it\n"
+    )
+    monkeypatch.setattr(theory_page, "write_page", lambda *_: [])
+    for command in ("theory", "page"):
+        assert said in cli("probe", command, "--page", page).out
 
 
 def test_what_was_measured_of_gradients_is_read_as_the_theory_has_it(make_record: Callable[..., Record]) -> None:
@@ -173,3 +183,16 @@ def test_runs_that_were_not_probed_are_refused(cli: Callable[..., Any], tmp_path
     probe.write_text(damaged)
     got = cli("probe", "page", run, "--page", tmp_path / "claims")
     assert (got.code, got.err) == (2, f"error: {probe}: its ids do not follow from its contents\n")
+
+
+def test_the_page_of_the_theorems_is_of_what_is_kept_beside_it() -> None:
+    folder = Path(__file__).parents[1] / "leaderboards" / "claims"
+    assert claims_page.outdated(folder) == []
+    probes = claims_page.taken(folder)
+    tables = theory_page.measured_tables(claims_page.measured(probes))
+    page, reading = ((folder / name).read_text() for name in ("theory.md", "reading-theory.md"))
+    assert f"\n\n{reading.strip()}\n\n{tables}\n" in page
+    opposed = [f"{probe.result['scopes']['majority']['opposed_same_sign']:.3f}" for probe in probes]
+    figures = set(re.findall(r"\d\.\d{3}", reading))
+    assert len(figures) > 15
+    assert figures - set(opposed) <= set(re.findall(r"\d\.\d{3}", tables))

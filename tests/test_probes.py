@@ -15,10 +15,10 @@ from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.diffusion.noise_prior import NoisePrior
-from ltgen_bench.probes import dominance, pruning, reserve
+from ltgen_bench.probes import dominance, pruning, reserve, tables
 from ltgen_bench.probes.draws import DenoisingLoss
 from ltgen_bench.probes.estimates import changes, means
-from ltgen_bench.probes.gradients import Gradients
+from ltgen_bench.probes.gradients import Gradients, MeanGradient
 from ltgen_bench.probes.specs import DrawSpec, PruningSpec
 from ltgen_bench.probes.subject import Subject
 from ltgen_bench.probes.work_folder import working
@@ -178,6 +178,12 @@ def test_a_random_reserve_has_the_spectrum_and_nothing_else_of_it(
     assert squares.mean(0).std() < 0.1
 
 
+def known(vector: np.ndarray, inside: np.ndarray) -> MeanGradient:
+    """A mean gradient without noise."""
+    squares = [[(vector[part] ** 2).sum()] * 4 for part in (~inside, inside)]
+    return MeanGradient(np.array([vector] * 4), np.array(squares), 1)
+
+
 class TestLinearModel:
     """eps_k = w_k x_k: with one image per class, the mean gradient has a closed form."""
 
@@ -205,9 +211,11 @@ class TestLinearModel:
     def test_mean_gradients_are_those_of_the_closed_form_within_their_stated_error(self) -> None:
         for label in (0, 1):
             found = self.gradients().mean(label, 20_000, [False], silent)
-            error = ((found.vector - self.exact(label)) ** 2).sum()
-            assert 0.5 < error / found.noise_outside < 2
-            assert found.noise_inside == 0
+            assert not found.squares[1].any()
+            batches = found.squares[0].sum() / found.blocks.shape[0] / found.batches
+            mean = found.blocks.mean(0)
+            stated = (batches - (mean**2).sum()) / (found.blocks.shape[0] * found.batches - 1)
+            assert 0.5 < ((mean - self.exact(label)) ** 2).sum() / stated < 2
 
     def test_groups_compare_as_in_the_closed_form(self) -> None:
         first, second = self.exact(0), self.exact(1)
@@ -215,11 +223,9 @@ class TestLinearModel:
         update = a * first + (1 - a) * second
         inside = np.arange(len(first)) < 20
         made = [self.gradients().mean(label, 20_000, [False], silent) for label in (0, 1)]
-        for vectors, noise, within in (
-            ([first, second], np.zeros((2, 2)), 1e-12),
-            ([m.vector for m in made], np.array([[m.noise_outside for m in made], [0, 0]]), 0.02),
-        ):
-            found = dominance.compare(vectors, noise, np.array([a, 1 - a]), TWO, inside)
+        exact = [known(first, inside), known(second, inside)]
+        for of_classes, within in ((exact, 1e-12), (made, 0.02)):
+            found = dominance.compare(of_classes, np.array([a, 1 - a]), TWO, inside)
             cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
             assert found["minority"]["to_majority"] == pytest.approx(cosine, abs=within)
             assert found["1"] == found["minority"]
@@ -227,7 +233,7 @@ class TestLinearModel:
             assert found["overall"]["norm"] == pytest.approx(np.linalg.norm(update), rel=within)
             share = (second[inside] ** 2).sum() / (second**2).sum()
             assert found["minority"]["reserve"] == pytest.approx(share, abs=within)
-            if not noise.any():
+            if of_classes is exact:
                 assert found["minority"]["same_sign"] == np.mean(second * update > 0)
                 opposed = first * second < 0
                 assert opposed.sum() > 0
@@ -236,12 +242,47 @@ class TestLinearModel:
     def test_noise_neither_lowers_a_cosine_nor_lengthens_a_norm(self) -> None:
         rng, size = np.random.default_rng(1), 200_000
         true = rng.normal(size=size)
-        measured = [true + rng.normal(0, 2, size) for _ in range(2)]
-        noise = np.array([[4.0 * size] * 2, [0, 0]])
-        found = dominance.compare(measured, noise, np.array([0.5, 0.5]), TWO, np.zeros(size, bool))
+        measured = [single(true + rng.normal(0, 4, (4, size))) for _ in range(2)]
+        found = compared(measured)
         assert found["majority"]["to_minority"] == pytest.approx(1, abs=0.03)  # 0.2 as measured
         assert found["majority"]["norm"] == pytest.approx(math.sqrt(size), rel=0.05)  # 2.2 times that
         assert found["majority"]["noise"] == pytest.approx(0.8, abs=0.02)
-        hidden = dominance.compare(measured, 2 * noise, np.array([0.5, 0.5]), TWO, np.zeros(size, bool))
+        hidden = compared([single(np.array([true, -true, true, -true]))] * 2)
         assert hidden["majority"]["norm"] is None
         assert hidden["majority"]["to_minority"] is None
+        assert hidden["majority"]["to_minority_se"] is None
+
+
+def single(blocks: np.ndarray) -> MeanGradient:
+    """Of one batch in each block, (blocks, P), none of it in the reserve."""
+    return MeanGradient(blocks, np.array([(blocks**2).sum(1), np.zeros(len(blocks))]), 1)
+
+
+def compared(means: list[MeanGradient]) -> dict[str, dict[str, float | None]]:
+    return dominance.compare(means, np.array([0.5, 0.5]), TWO, np.zeros(means[0].blocks.shape[1], bool))
+
+
+def test_the_error_of_a_cosine_is_the_spread_of_what_is_measured() -> None:
+    rng, size = np.random.default_rng(0), 300
+    true = rng.normal(size=(2, size)) + rng.normal(size=size)
+    found = [compared([single(mean + rng.normal(0, 1.5, (4, size))) for mean in true])["majority"] for _ in range(300)]
+    values, errors = (np.array([figures[key] for figures in found]) for key in ("to_minority", "to_minority_se"))
+    exact = true[0] @ true[1] / np.linalg.norm(true[0]) / np.linalg.norm(true[1])
+    assert values.mean() == pytest.approx(exact, abs=0.02)
+    assert math.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.3)
+
+
+def test_a_cosine_that_noise_carries_beyond_one_is_told_as_that() -> None:
+    assert tables.cosine(1.3, 0.25) == "≥ 1 ± 0.250"
+    assert tables.cosine(-1.3, None) == "≤ -1 ± –"
+    assert tables.cosine(1 + 1e-15, 0.0) == "1.000 ± 0.000"
+    assert tables.cosine(0.5, 0.125) == "0.500 ± 0.125"
+    assert tables.cosine(None, None) == "–"
+    rng, size = np.random.default_rng(2), 50
+    true = rng.normal(size=size)
+    found = [
+        compared([single(true + rng.normal(0, 2, (4, size))) for _ in range(2)])["majority"]["to_minority"]
+        for _ in range(50)
+    ]
+    assert any(value is not None and value > 1 for value in found)
+    assert not any(value == 1 for value in found)

@@ -176,6 +176,25 @@ def test_gradients_that_are_noise_have_no_cosine() -> None:
     assert found.formula is None
 
 
+def test_the_error_of_a_measured_cosine_is_its_spread() -> None:
+    rng = np.random.default_rng(3)
+    means = rng.normal(size=(2, 100)) + rng.normal(size=100)
+    found = [assess(*(rng.normal(mean, 3.0, (64, 100)) for mean in means), a=0.75, n=8) for _ in range(100)]
+    for value, error in (("cos", "cos_se"), ("cos_scaled", "cos_scaled_se")):
+        values, errors = (np.array([getattr(one, name) for one in found], float) for name in (value, error))
+        assert math.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.3)
+
+
+def test_a_cosine_beyond_one_is_not_taken_for_one() -> None:
+    found = [assess(*gradients(60, 40, 1.0, 3.0, seed), a=0.75, n=8) for seed in range(20)]
+    beyond = [one for one in found if one.cos is not None and one.cos > 1]
+    assert beyond
+    assert len(beyond) < 20
+    for one in beyond:
+        assert one.formula is None
+        assert "| ≥ 1 ± " in theory_page.measured_tables([("cm", one)])
+
+
 def test_what_cannot_be_assessed_is_refused_in_a_sentence() -> None:
     majority, minority = gradients(10, 40, 0.0, 1.0, 0)
     with pytest.raises(UsageError, match=r"the same for all images"):

@@ -37,9 +37,8 @@ def page(
     folder = claims_folder(page)
     for path in claims_page.take(folder, [find_run(runs, name).path for name in names or ()]):
         print(f"took {path}")
-    for old in claims_page.outdated(folder):
-        again = f"ltgen-bench probe {old.spec.kind} {old.run.run_id} finds it anew"
-        print(f"left out: {old.spec.kind} of {old.title}, found by version {old.spec.version}; {again}")
+    for line in claims_page.left_out(folder):
+        print(line)
     measured = claims_page.measured(claims_page.taken(folder))
     for path in [*theory_page.write_page(folder, measured), *claims_page.write_page(folder)]:
         print(f"wrote {path}")

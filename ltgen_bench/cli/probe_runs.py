@@ -137,7 +137,7 @@ def reserve(
 )
 def dominance(
     names: Names,
-    images: Annotated[int, typer.Option(metavar="N", min=32, help="Draws of each class, for its mean gradient.")] = 512,
+    images: Annotated[int, typer.Option(metavar="N", min=64, help="Draws of each class, for its mean gradient.")] = 512,
     singles: Annotated[
         int, typer.Option(metavar="N", min=8, help="Single gradients of majority and minority, for Theorem 2.1.")
     ] = 512,
@@ -153,7 +153,7 @@ def dominance(
     """Measure whose gradients decide the update, at the last state of trainings.
 
     Runs that differ in train.steps alone (run --snapshots) show how that changes. Needs the run's checkpoint. The mean
-    gradients of all classes lie on disk meanwhile, 4 bytes a parameter and class.
+    gradients of all classes lie on disk meanwhile, 16 bytes a parameter and class.
     """
     from ltgen_bench.probes.specs import DominanceSpec
     from ltgen_bench.probes.subject import with_checkpoint

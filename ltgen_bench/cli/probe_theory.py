@@ -39,9 +39,11 @@ def theory(page: Claims = None) -> None:
 
     Needs no run and takes seconds. What `probe dominance` measured and `probe page` took is in it, too.
     """
-    from ltgen_bench.probes.claims_page import measured, taken
+    from ltgen_bench.probes.claims_page import left_out, measured, taken
     from ltgen_bench.probes.theory_page import write_page
 
     folder = claims_folder(page)
+    for line in left_out(folder):
+        print(line)
     for path in write_page(folder, measured(taken(folder))):
         print(path)

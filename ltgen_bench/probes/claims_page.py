@@ -55,6 +55,15 @@ def outdated(folder: Path) -> list[ProbeFile]:
     return [p for p in _all(folder) if not p.spec.current and (p.spec.kind, p.run.run_id) not in newer]
 
 
+def left_out(folder: Path) -> list[str]:
+    """A line for each of `outdated`, with the command that finds it anew."""
+    return [
+        f"left out: {old.spec.kind} of {old.title}, found by version {old.spec.version}; "
+        f"ltgen-bench probe {old.spec.kind} {old.run.run_id} finds it anew, and probe page {old.run.run_id} takes it"
+        for old in outdated(folder)
+    ]
+
+
 def _all(folder: Path) -> list[ProbeFile]:
     return [probe for part in sorted(records(folder).glob("*")) for probe in probes_in(part)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes.estimates import scopes
-from ltgen_bench.probes.gradients import Gradients
+from ltgen_bench.probes.estimates import jackknife, scopes
+from ltgen_bench.probes.gradients import Gradients, MeanGradient
 from ltgen_bench.probes.specs import DominanceSpec
 from ltgen_bench.probes.subject import Subject
 from ltgen_bench.probes.theory_measured import assess
@@ -29,14 +29,14 @@ from ltgen_bench.rng import generator
 from ltgen_bench.training.trainer import Trainer
 
 Numbers = NDArray[np.float64]
-CHUNK = 250_000
+CHUNK = 60_000
 """Parameters looked at at once, of the mean gradients of all classes."""
 
 
 def measure(subject: Subject, spec: DominanceSpec, work: WorkFolder, report: Report) -> dict[str, Any]:
     """{"scopes": see `compare`, "parameters", "reserve": parameters of the reserve, "theory": see `theory`}.
 
-    The mean gradients lie on disk meanwhile, 4 bytes a parameter and class.
+    The mean gradients lie on disk meanwhile, 16 bytes a parameter and class (4 for each of BLOCKS).
     """
     trainer = subject.trainer()
     trainer.net.eval()
@@ -56,22 +56,18 @@ def measure(subject: Subject, spec: DominanceSpec, work: WorkFolder, report: Rep
         found = gradients.mean(
             c, spec.images, inside, lambda done: report("classes", c * spec.images + done, len(counts) * spec.images)
         )
-        work.save(f"class-{c}", found.vector)
-        return {"inside": found.noise_inside, "outside": found.noise_outside}
+        work.save(f"class-{c}", found.blocks)
+        return {"squares": found.squares.tolist(), "batches": found.batches}
 
-    noise = [work.figures(f"class-{c}", lambda c=c: class_gradient(c)) for c in range(len(counts))]  # type: ignore[misc]
-    vectors = [work.saved(f"class-{c}") for c in range(len(counts))]
+    of_class = [work.figures(f"class-{c}", lambda c=c: class_gradient(c)) for c in range(len(counts))]  # type: ignore[misc]
+    means = [
+        MeanGradient(work.saved(f"class-{c}"), np.array(part["squares"]), part["batches"])
+        for c, part in enumerate(of_class)
+    ]
     sizes = [p.numel() for p in trainer.params]
     within = np.repeat(inside, sizes)
-    found = compare(
-        vectors,
-        np.array([[part["outside"], part["inside"]] for part in noise]).T,
-        np.array(counts) / sum(counts),
-        subject.data.groups,
-        within,
-    )
     return {
-        "scopes": found,
+        "scopes": compare(means, np.array(counts) / sum(counts), subject.data.groups, within),
         "parameters": sum(sizes),
         "reserve": int(within.sum()),
         "theory": theory(gradients, spec, subject, work, report),
@@ -89,55 +85,67 @@ def reserved(trainer: Trainer) -> list[bool]:
 
 
 def compare(
-    vectors: list[NDArray[np.float32]], noise: Numbers, frequencies: Numbers, groups: Groups, inside: NDArray[np.bool_]
+    means: Sequence[MeanGradient], frequencies: Numbers, groups: Groups, inside: NDArray[np.bool_]
 ) -> dict[str, dict[str, float | None]]:
     """Of the update ("overall"), each group's and each class's mean gradient.
 
-    vectors: (P,) of each class. noise: (2, classes), the expected square of their errors outside and inside the
-    reserve. inside: (P,). Of each scope:
+    means: of each class, of as many blocks and batches each. inside: (P,), the reserve. Of each scope:
 
     same_sign: share of parameters whose update has the sign that this gradient asks for; of those where majority and
         minority ask for opposite ones: opposed_same_sign. As measured: noise pulls both towards 1/2.
     norm: of the mean gradient; noise: share of its measured square that is error and was taken off; where that is all
     of it, norm and the following are None.
-    to_update, to_majority, to_minority: cosines. serves: how much the loss of these classes falls in a step along the
-        update, relative to the same step along their own gradient: g . update / |g|^2.
+    to_update, to_majority, to_minority: cosines, each with its standard error, to_update_se and so on: jackknife over
+        the blocks, None where a mean is hidden in the noise without one of them. As the squares of the errors are taken
+        off, the estimate of a cosine can be outside -1 to 1, by as much as noise allows.
+    serves: how much the loss of these classes falls in a step along the update, relative to the same step along their
+        own gradient: g . update / |g|^2.
     reserve: share of its square that is in the reserve.
     """
-    classes = len(vectors)
+    classes, blocks = len(means), len(means[0].blocks)
     shares = {name: _weights(ids, frequencies) for name, ids in scopes(groups)}
     weights = np.array(list(shares.values()))
-    gram = np.zeros((2, classes, classes))
+    gram = np.zeros((2, classes * blocks, classes * blocks))
     same, opposed_same = np.zeros((2, len(shares)))
     asked, opposed_asked = np.zeros((2, len(shares)))
     update, majority, minority = (list(shares).index(name) for name in ("overall", "majority", "minority"))
     for at in range(0, len(inside), CHUNK):
-        part = np.array([vector[at : at + CHUNK] for vector in vectors], np.float64)
+        part = np.array([mean.blocks[:, at : at + CHUNK] for mean in means], np.float64)
         for which in (0, 1):
-            chosen = part[:, inside[at : at + CHUNK] == bool(which)]
+            chosen = part.reshape(classes * blocks, -1)[:, inside[at : at + CHUNK] == bool(which)]
             gram[which] += chosen @ chosen.T
-        signs = np.sign(weights @ part)
+        signs = np.sign(weights @ part.mean(1))
         agree, ask = signs * signs[update] > 0, signs * signs[update] != 0
         opposed = signs[majority] * signs[minority] < 0
         same, asked = same + agree.sum(1), asked + ask.sum(1)
         opposed_same, opposed_asked = opposed_same + agree[:, opposed].sum(1), opposed_asked + ask[:, opposed].sum(1)
-    true = gram - np.array([np.diag(part) for part in noise])  # without the squares of the errors
-    products = weights @ true.sum(0) @ weights.T
-    measured = np.einsum("sc,cd,sd->s", weights, gram.sum(0), weights)
-    of_reserve = np.einsum("sc,cd,sd->s", weights, true[1], weights)
+
+    def products(kept: Sequence[int]) -> tuple[Numbers, Numbers]:
+        """(2, scopes, scopes) of the means over these blocks, as measured and without the squares of the errors."""
+        batches = len(kept) * means[0].batches
+        measured = gram.reshape(2, classes, blocks, classes, blocks)[:, :, kept][..., kept].mean((2, 4))
+        squares = np.array([mean.squares[:, kept].sum(1) for mean in means]).T / batches
+        noise = (squares - np.diagonal(measured, axis1=1, axis2=2)) / (batches - 1)
+        true = measured - noise[:, :, None] * np.eye(classes)
+        return weights @ measured @ weights.T, weights @ true @ weights.T
+
+    measured, true = products(range(blocks))
+    without = [products([b for b in range(blocks) if b != left])[1].sum(0) for left in range(blocks)]
+    whole = true.sum(0)
     found = {}
     for i, name in enumerate(shares):
-        square = products[i, i]
+        square, with_noise = whole[i, i], measured.sum(0)[i, i]
         figures: dict[str, float | None] = {
             "same_sign": _ratio(same[i], asked[i]),
             "opposed_same_sign": _ratio(opposed_same[i], opposed_asked[i]),
             "norm": math.sqrt(square) if square > 0 else None,
-            "noise": _ratio(measured[i] - square, measured[i]),
-            "serves": _ratio(products[i, update], square),
-            "reserve": _ratio(of_reserve[i], square),
+            "noise": _ratio(with_noise - square, with_noise),
+            "serves": _ratio(whole[i, update], square),
+            "reserve": _ratio(true[1, i, i], square),
         }
         for other, j in (("update", update), ("majority", majority), ("minority", minority)):
-            figures[f"to_{other}"] = _cosine(products, i, j)
+            figures[f"to_{other}"] = _cosine(whole, i, j)
+            figures[f"to_{other}_se"] = jackknife([_cosine(part, i, j) for part in without])
         found[name] = figures
     return found
 
@@ -185,6 +193,5 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _cosine(products: Numbers, i: int, j: int) -> float | None:
-    """Within -1 and 1, which the estimate of one may leave."""
     squares = products[i, i], products[j, j]
-    return float(np.clip(products[i, j] / math.sqrt(squares[0] * squares[1]), -1, 1)) if min(squares) > 0 else None
+    return float(products[i, j] / math.sqrt(squares[0] * squares[1])) if min(squares) > 0 else None

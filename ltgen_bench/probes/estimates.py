@@ -6,7 +6,7 @@ In what belongs to several classes each class weighs the same, whatever number o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,13 @@ def changes(before: Numbers, after: Numbers, labels: NDArray[np.int64], groups: 
                 "n": sum(map(len, parts)),
             }
     return found
+
+
+def jackknife(without: Sequence[float | None]) -> float | None:
+    """Standard error of a figure, from what it is without each of as many equal parts (Efron, 1982, chapter 3); None
+    where it is not known without one of them."""
+    known = [value for value in without if value is not None]
+    return float(np.std(known) * math.sqrt(len(known) - 1)) if len(known) == len(without) else None
 
 
 def _parts(ids: tuple[int, ...], labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

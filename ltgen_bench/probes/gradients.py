@@ -19,6 +19,8 @@ from ltgen_bench.training.batches import to_nchw
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 BATCH = 16
 """Images of a batch in a mean gradient: the spread between batches is its error."""
+BLOCKS = 4
+"""Parts that a mean gradient is kept in: how a figure changes without one of them says how far it is known."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,23 @@ class Gradients:
     seed: int = 0
 
     def mean(self, label: int, images: int, inside: Sequence[bool], progress: Callable[[int], None]) -> MeanGradient:
-        """Over so many draws of a class, or a few more that fill the last batch.
+        """Over so many draws of a class, or a few more that fill the batches of all blocks.
 
-        inside: of each parameter, whether it counts as of the reserve.
+        inside: of each parameter, whether it counts as of the reserve. progress: called with the number of draws.
         """
         rng = generator("cpu", self.seed, "probe gradient", label)
-        count = max(2, math.ceil(images / BATCH))
-        total = [torch.zeros_like(p, dtype=torch.float64) for p in self.params]
-        squares = np.zeros(2)
-        for number in range(1, count + 1):
-            found = self._of(*self._draw(label, BATCH, rng))
-            for whole, part in zip(total, found, strict=True):
-                whole += part
-            squares += _squares(found, inside)
-            progress(number * BATCH)
-        mean = [whole / count for whole in total]
-        noise = (squares / count - _squares(mean, inside)) / (count - 1)
-        vector = torch.cat([part.flatten() for part in mean]).float().cpu().numpy()
-        return MeanGradient(vector, float(noise[1]), float(noise[0]))
+        batches = math.ceil(images / (BATCH * BLOCKS))
+        blocks, squares = [], np.zeros((2, BLOCKS))
+        for block in range(BLOCKS):
+            total = [torch.zeros_like(p, dtype=torch.float64) for p in self.params]
+            for number in range(block * batches, (block + 1) * batches):
+                found = self._of(*self._draw(label, BATCH, rng))
+                for whole, part in zip(total, found, strict=True):
+                    whole += part
+                squares[:, block] += _squares(found, inside)
+                progress((number + 1) * BATCH)
+            blocks.append(torch.cat([whole.flatten() / batches for whole in total]).float().cpu().numpy())
+        return MeanGradient(np.array(blocks), squares, batches)
 
     def single(self, label: int, index: Tensor, rng: torch.Generator) -> NDArray[np.float32]:
         """Of one draw of a class, at some coordinates of all parameters laid end to end."""
@@ -85,12 +86,12 @@ class Gradients:
 
 @dataclass(frozen=True)
 class MeanGradient:
-    """vector: (P,), over all draws. noise_inside, noise_outside: expected square of its error, in and out of the
-    reserve: the square of `vector` is larger than that of the true mean by so much."""
+    """blocks: (BLOCKS, P), the mean over each. squares: (2, BLOCKS), sums over a block's batches of the squares of
+    their mean gradients, outside the reserve and inside. batches: of each block."""
 
-    vector: NDArray[np.float32]
-    noise_inside: float
-    noise_outside: float
+    blocks: NDArray[np.float32]
+    squares: NDArray[np.float64]
+    batches: int
 
 
 def _squares(parts: Sequence[Tensor], inside: Sequence[bool]) -> NDArray[np.float64]:

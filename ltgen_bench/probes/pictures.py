@@ -48,7 +48,14 @@ def _draw_dominance(found: ProbeFile, path: Path) -> None:
         panels = figure.subplots(1, 2)
         for axes, (title, lines) in zip(panels, shown.items(), strict=True):
             for number, (label, key) in enumerate(lines.items()):
-                _points(axes, found, number, label, {s: (figures[key], None) for s, figures in scopes.items()}, scale=1)
+                _points(
+                    axes,
+                    found,
+                    number,
+                    label,
+                    {s: (figures[key], figures.get(f"{key}_se")) for s, figures in scopes.items()},
+                    scale=1,
+                )
             tidy(axes, title, "")
             _name_classes(axes, found)
             _legend(axes)

@@ -15,6 +15,8 @@ from ltgen_bench.spec.specs import EvalSpec
 NONE = "–"
 DISTANCES = ("FD", "FD64", "KID")
 RANDOM = "random"
+ROUNDING = 1e-9
+"""Of a cosine of 1."""
 Cell = tuple[float | None, float | None]
 """A value and what follows ±; None for what is not known."""
 
@@ -117,7 +119,12 @@ def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str
     rows = [["", *columns]]
     for scope in _scopes(found.result["scopes"], per_class):
         figures = found.result["scopes"][scope]
-        cells = [_gradient(figures[key], 100 if key == "reserve" else 1) for key in columns.values()]
+        cells = [
+            cosine(figures[key], figures[f"{key}_se"])
+            if key.startswith("to_")
+            else _gradient(figures[key], 100 if key == "reserve" else 1)
+            for key in columns.values()
+        ]
         rows.append([found.scope_name(scope), *cells])
     yield f"mean gradients, {found.result['parameters']:,} parameters", rows
 
@@ -126,21 +133,34 @@ def _gradient(value: float | None, scale: float) -> str:
     return NONE if value is None else f"{scale * value:.3f}"
 
 
+def cosine(value: float | None, error: float | None) -> str:
+    """With its standard error; one that noise carries beyond 1, where none can be, as that."""
+    if value is None:
+        return NONE
+    beyond = abs(value) > 1 + ROUNDING
+    shown = ("≥ 1" if value > 0 else "≤ -1") if beyond else f"{value:.3f}"
+    return f"{shown} ± {NONE if error is None else f'{error:.3f}'}"
+
+
 def theory_notes(theory: Mapping[str, Any]) -> list[str]:
     legend = (
         "sign: share of parameters whose update has the sign that these classes ask for; opposed: of those where\n"
         "majority and minority ask for opposite ones; served: fall of their loss in a step along the update, as a\n"
-        "share of that along their own gradient; noise: share of the measured square that is error, taken off elsewhere"
+        "share of that along their own gradient; noise: share of the measured square that is error, taken off\n"
+        "elsewhere; cos: cosine ± its standard error over the draws; ≥ 1: noise carries the estimate beyond what can be"
     )
     if "why" in theory:
         return [legend, f"Theorem 2.1 is not compared: {theory['why']}"]
-    known = {name: _gradient(theory[name], 1) for name in ("cos", "formula", "scaled", "scalar")}
+    known = {
+        name: "hidden in noise" if theory[name] is None else f"{theory[name]:.3f}"
+        for name in ("formula", "scaled", "scalar")
+    }
     return [
         legend,
-        f"Theorem 2.1 with a = {theory['a']:.3f}, N = {theory['n']}, cos = {known['cos']}: {known['formula']}; in "
-        f"units of\neach parameter's noise {known['scaled']}, for parameters that differ {known['scalar']}; measured "
-        f"{theory['nearest']:.3f} ± {theory['nearest_se']:.3f}:\nparameters nearer to the majority's mean than to the "
-        "minority's",
+        f"Theorem 2.1 with a = {theory['a']:.3f}, N = {theory['n']}, cosine {cosine(theory['cos'], theory['cos_se'])}: "
+        f"{known['formula']};\nin units of each parameter's noise {known['scaled']}, for parameters that differ "
+        f"{known['scalar']};\nmeasured {theory['nearest']:.3f} ± {theory['nearest_se']:.3f}: parameters nearer to the "
+        "majority's mean than to the minority's",
     ]
 
 

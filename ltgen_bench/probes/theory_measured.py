@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.probes.estimates import jackknife
 from ltgen_bench.probes.theory import Numbers, scalar_share, sign_share, theorem_2_1
 
 BATCHES = 2
 """Made of the measured gradients, at least: the spread between them is the error of a share."""
+PARTS = 16
+"""Of the images, for the error of a cosine; fewer where there are fewer images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +25,10 @@ class Assessment:
     """What was measured of scalar parameters, what the theory makes of it, and what it assumes.
 
     parameters: those whose gradient varies. mu_*: root mean square over them of a group's mean gradient; sigma_*: of
-    the standard deviation of one gradient; cos: of the two mean gradients. All without the bias that noise gives them,
-    so that mu_* and cos are None where the noise hides a mean. formula: Theorem 2.1 filled in with these, mu^2 the mean
-    of both groups'.
+    the standard deviation of one gradient; cos: of the two mean gradients, and its standard error. All without the
+    bias that noise gives them, so that mu_* and cos are None where the noise hides a mean, and cos can be above 1.
+    formula: Theorem 2.1 filled in with these, mu^2 the mean of both groups'; None where cos is None or 1 and more, as
+    the noise then hides how far apart the means are.
 
     A number is nearer to one mean than to another in any unit. In units of its own noise all parameters have the same,
     which the theory then need not assume: snr_*, cos_scaled and scaled are mu_*, cos and formula so. scalar and sign
@@ -47,10 +51,12 @@ class Assessment:
     sigma_majority: float
     sigma_minority: float
     cos: float | None
+    cos_se: float | None
     formula: float | None
     snr_majority: float | None
     snr_minority: float | None
     cos_scaled: float | None
+    cos_scaled_se: float | None
     scaled: float | None
     scalar: float | None
     sign: float | None
@@ -97,7 +103,8 @@ def assess(
         raise UsageError("the gradients are the same for all images")
     groups = [group[:, noise > 0] for group in (majority, minority)]
     noise = noise[noise > 0]
-    raw, scaled = _Means.of(groups, reference), _Means.of([group / np.sqrt(noise) for group in groups], reference)
+    in_units = [group / np.sqrt(noise) for group in groups]
+    raw, scaled = _Means.of(groups, reference), _Means.of(in_units, reference)
     sigma = math.sqrt(noise.mean())
     return Assessment(
         parameters=len(noise),
@@ -109,10 +116,12 @@ def assess(
         sigma_majority=math.sqrt(groups[0].var(0, ddof=1).mean()),
         sigma_minority=math.sqrt(groups[1].var(0, ddof=1).mean()),
         cos=raw.cos,
+        cos_se=_cosine_error(groups, reference),
         formula=raw.expected(lambda mu, cos: float(theorem_2_1(share, mu, sigma, n, cos))),
         snr_majority=_root(scaled.square[0]),
         snr_minority=_root(scaled.square[1]),
         cos_scaled=scaled.cos,
+        cos_scaled_se=_cosine_error(in_units, reference),
         scaled=scaled.expected(lambda mu, cos: float(theorem_2_1(share, mu, 1, n, cos))),
         scalar=scaled.expected(lambda mu, cos: scalar_share(share, mu, 1, n, cos, reference=reference)),
         sign=scaled.expected(lambda mu, cos: sign_share(share, mu, 1, n, cos, reference=reference)),
@@ -135,6 +144,11 @@ class _Means:
     def of(cls, groups: Sequence[Numbers], reference: int) -> _Means:
         """From two halves of each group's gradients, whose errors are independent."""
         first, second = ((group[:reference].mean(0), group[reference:].mean(0)) for group in groups)
+        return cls.of_halves(first, second)
+
+    @classmethod
+    def of_halves(cls, first: tuple[Numbers, Numbers], second: tuple[Numbers, Numbers]) -> _Means:
+        """first, second: of each group, the mean gradients of its halves."""
         products = np.mean(first[0] * second[1]) + np.mean(first[1] * second[0])
         return cls((float(np.mean(first[0] * first[1])), float(np.mean(second[0] * second[1]))), float(products) / 2)
 
@@ -142,11 +156,31 @@ class _Means:
     def cos(self) -> float | None:
         if min(self.square) <= 0:
             return None
-        return max(-1.0, min(1.0, self.product / math.sqrt(self.square[0] * self.square[1])))
+        return self.product / math.sqrt(self.square[0] * self.square[1])
 
     def expected(self, share: Callable[[float, float], float]) -> float | None:
         """A share of mu and cos, of groups with the same mu: the root mean square of both."""
-        return None if self.cos is None else share(math.sqrt(sum(self.square) / 2), self.cos)
+        if self.cos is None or self.cos >= 1:
+            return None
+        return share(math.sqrt(sum(self.square) / 2), max(-1.0, self.cos))
+
+
+def _cosine_error(groups: Sequence[Numbers], reference: int) -> float | None:
+    """Standard error of `_Means.cos`, over the images: jackknife over parts of both halves of both groups."""
+    halves = [half for group in groups for half in (group[:reference], group[reference:])]
+    parts = min(PARTS, *map(len, halves))
+    if parts < 2:
+        return None
+    sums = [half.sum(0) for half in halves]
+    without = []
+    for i in range(parts):
+        left = [half[i::parts] for half in halves]
+        means = [
+            (whole - part.sum(0)) / (len(half) - len(part))
+            for whole, part, half in zip(sums, left, halves, strict=True)
+        ]
+        without.append(_Means.of_halves((means[0], means[1]), (means[2], means[3])).cos)
+    return jackknife(without)
 
 
 def _counted(groups: Sequence[Numbers], counts: tuple[int, int], reference: int, batches: int) -> dict[str, Any]:

@@ -11,11 +11,13 @@ import numpy as np
 from tabulate import tabulate
 
 from ltgen_bench.probes import theory
+from ltgen_bench.probes.tables import NONE, cosine
 from ltgen_bench.probes.theory_measured import Assessment
 from ltgen_bench.probes.theory_picture import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, serves_more
 from ltgen_bench.storage.atomic_files import atomic_write
 
+HIDDEN = "hidden in noise"
 MANY = 40_000
 """Parameters drawn for each line of the tables."""
 
@@ -155,7 +157,7 @@ def measured_tables(measured: Sequence[tuple[str, Assessment]]) -> str:
         *("", "mu / sigma, majority", "minority", "cos", "scaled: mu / sigma, majority", "minority", "cos"),
         *("kurtosis", "of means", "noise spread"),
     )
-    shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted")
+    shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted", "where opposed")
     return "\n\n".join(
         [
             _table(quantities, [(what, *_quantities(found)) for what, found in measured]),
@@ -170,7 +172,10 @@ def _quantities(found: Assessment) -> tuple[str, ...]:
         for mu, sigma in ((found.mu_majority, found.sigma_majority), (found.mu_minority, found.sigma_minority))
     ]
     return (
-        *map(_known, (*relative, found.cos, found.snr_majority, found.snr_minority, found.cos_scaled)),
+        *map(_known, relative),
+        _cosine(found.cos, found.cos_se),
+        *map(_known, (found.snr_majority, found.snr_minority)),
+        _cosine(found.cos_scaled, found.cos_scaled_se),
         f"{found.kurtosis_majority:.0f}, {found.kurtosis_minority:.0f}",
         f"{found.means_kurtosis:.0f}",
         f"{found.noise_spread:.1f}",
@@ -184,11 +189,16 @@ def _shares(found: Assessment) -> tuple[str, ...]:
         f"{found.nearest:.3f} ± {found.nearest_se:.3f}",
         _known(found.sign),
         f"{found.agreement:.3f} ± {found.agreement_se:.3f}",
+        NONE if found.agreement_opposed is None else f"{found.agreement_opposed:.3f}",
     )
 
 
 def _known(value: float | None) -> str:
-    return "hidden in noise" if value is None else f"{value:.3f}"
+    return HIDDEN if value is None else f"{value:.3f}"
+
+
+def _cosine(value: float | None, error: float | None) -> str:
+    return HIDDEN if value is None else cosine(value, error)
 
 
 TEXT = """\
@@ -267,13 +277,15 @@ Weights of {shape}, a_r = 0, {reserve_base}:
 {measured}
 
 First table, what is assumed: mu and sigma are root mean squares over the parameters; mu and cos are without the bias
-that noise adds. *scaled*: with each parameter in units of its own noise, so that sigma is 1. Equal norms: mu / sigma
-alike in both groups. *kurtosis*: excess, of a parameter's gradient over the images, majority and minority (0 if
-normal); *of means*: of the majority's scaled mean over the parameters (0 if normal, as *numbers* assumes). *noise
-spread*: standard deviation over mean of the parameters' noise variance (0 if alike in all).
+that noise adds, and cos has its standard error over the images (jackknife); ≥ 1: noise carries the estimate beyond
+what can be. *scaled*: with each parameter in units of its own noise, so that sigma is 1. Equal norms: mu / sigma alike
+in both groups. *kurtosis*: excess, of a parameter's gradient over the images, majority and minority (0 if normal); *of
+means*: of the majority's scaled mean over the parameters (0 if normal, as *numbers* assumes). *noise spread*: standard
+deviation over mean of the parameters' noise variance (0 if alike in all).
 
 Second table: *Theorem 2.1* is filled in with the first figures as they stand, *scaled* with the scaled ones: an upper
 bound of the share (above). *numbers* is the share for normal means, from the scaled ones and to the precision that the
 means are known with. Beside it what was counted in batches of other images: parameters whose gradient is nearer to the
-majority's mean than to the minority's, and then those with the majority's sign.
+majority's mean than to the minority's, and then those with the majority's sign; *where opposed*: the latter, of the
+parameters in which the two means have opposite signs.
 """

@@ -22,7 +22,7 @@ from ltgen_bench.storage.atomic_files import sha256
 
 Cli = Callable[..., Any]
 FEW = ("--images", "2", "--draws", "1", "--device", "cpu")
-SINGLE = ("--images", "32", "--singles", "32", "--parameters", "200", "--device", "cpu")
+SINGLE = ("--images", "64", "--singles", "32", "--parameters", "200", "--device", "cpu")
 KINDS = (
     ("pruning", "--percent", "0,20", *FEW),
     ("reserve", "--random", "2", *FEW),
