@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ltgen_bench.planning.evaluations import Evaluation, sweep
 from ltgen_bench.planning.plan import Request, plan, rescore
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.reproduce import command_line
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
 from ltgen_bench.training.method_contract import NET, TRAIN
 from ltgen_bench.training.stack import describe, parse_methods
@@ -188,3 +190,14 @@ def test_the_disk_holds_one_network_and_state_of_each_training(tmp_path: Path) -
     images = bytes_to_write(swept) - bytes_to_write(one)
     assert 0 < images < 500 * 11_000  # the images of one more evaluation, and their features
     assert bytes_to_write(planned(tmp_path, snapshots=[1])) > bytes_to_write(one) + images
+
+
+@pytest.mark.parametrize("preset", ["smoke", "mini"])
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("steps", [20, 50, 1000])
+def test_the_command_that_repeats_a_run_samples_the_same(preset: str, sampler: str, steps: int, tmp_path: Path) -> None:
+    settings = [f"sample.sampler={sampler}", f"sample.steps={steps}"]
+    (job,) = planned(tmp_path, preset=preset, settings=settings)
+    options = list(itertools.pairwise(command_line(job.run, job.eval)))
+    its, changed = dict(options)["--preset"], [value for option, value in options if option == "--set"]
+    assert planned(tmp_path, preset=its, settings=changed) == [job]
