@@ -86,6 +86,18 @@ def test_other_settings_win_and_the_result_loses_the_name() -> None:
     assert not list(departures([dataclasses.replace(job, eval=in_legacy_features(jobs(["cm"])[0].eval))], ["cm"]))
 
 
+def test_another_sampler_than_the_protocols_has_steps_of_its_own() -> None:
+    (job,) = jobs(["cm"], settings=["sample.sampler=ddpm"], preset="cbdm")
+    assert (job.eval.sample.sampler, job.eval.sample.steps) == ("ddpm", 1000)
+    (job,) = jobs(["cm"], settings=["sample.sampler=ddim"], preset="cbdm")  # as the protocol has it
+    assert job.eval.sample == PROTOCOLS["cm"].sample
+    for how in ({"protocols": ["cbdm"]}, {"protocols": [], "preset": "cbdm"}):
+        with pytest.raises(UsageError, match=r"sampler=ddim: in place of ddpm, .* give --set sample\.steps=N, too"):
+            jobs(**how, settings=["sample.sampler=ddim"])
+        (job,) = jobs(**how, settings=["sample.sampler=ddim", "sample.steps=50"])
+        assert (job.eval.sample.sampler, job.eval.sample.steps) == ("ddim", 50)
+
+
 def test_omega_may_vary_only_where_the_paper_varies_it() -> None:
     by_cm, by_coral = (in_legacy_features(job.eval) for job in jobs(["cm", "coral"], ["0.6"]))
     assert called(by_cm) == []

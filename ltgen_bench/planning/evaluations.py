@@ -34,7 +34,8 @@ class Evaluation:
     protocol: Protocol | None = None
 
     def within(self, asked: Evaluation, usual: Evaluation) -> Evaluation:
-        """Complete: what it says itself, then what is asked of all evaluations, what its protocol says, the usual.
+        """Complete but for sampling that nobody asked for: what it says itself, then what is asked of all evaluations,
+        what its protocol says, the usual.
 
         Raises UsageError for a setting that is asked of all and of this one, too, and for one that the protocol leaves
         open and nobody gives.
@@ -48,7 +49,7 @@ class Evaluation:
                 raise UsageError(
                     f"--protocol {protocol.name}: its source does not state omega, and none is guessed; give --omega W"
                 )
-            usual = Evaluation(protocol.settings, protocol.features, protocol.reference)
+            usual = Evaluation(features=protocol.features, against=protocol.reference)
         return Evaluation(
             {**usual.sample, **sample},
             self.features or asked.features or usual.features,
@@ -101,8 +102,11 @@ def eval_spec(
     execution: Execution,
     seeds: Iterable[int],
 ) -> EvalSpec:
-    """An evaluation spelled out, where sampling is `usual` but for what is asked. Raises UsageError."""
-    sample = sampler.override(usual, asked.sample, diffusion.timesteps)
+    """An evaluation spelled out, where sampling is its protocol's, or `usual`, but for what is asked.
+
+    Raises UsageError.
+    """
+    sample = sampler.override(asked.protocol.sample if asked.protocol else usual, asked.sample, diffusion.timesteps)
     check_sampling(sample, diffusion)
     data = dataclasses.replace(data, against=asked.against)
     assert asked.features is not None

@@ -17,7 +17,6 @@ from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
-from ltgen_bench.sampling import sampler
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override
@@ -76,7 +75,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
         evals = [
             eval_spec(
                 asked.within(of_all, usual),
-                find(preset_name).sample,
+                preset.sample,
                 preset.diffusion,
                 loaded,
                 data,
@@ -139,7 +138,9 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip: bool, on_cpu: bool = False) -> Preset:
-    """A preset with the dataset's flip and the user's settings. Raises UsageError for unknown names.
+    """A preset with the dataset's flip and the user's settings, but for sampling, which is of each evaluation.
+
+    Raises UsageError for unknown names.
 
     A CPU trains in float32 unless told otherwise. As precision is part of a run's identity, such results stand apart.
     """
@@ -149,9 +150,7 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
         preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
     parts = {s: override(getattr(preset, s), settings[s], s) for s in SECTIONS if s in settings and s != "sample"}
     preset = dataclasses.replace(preset, **parts)
-    sample = sampler.override(preset.sample, settings.get("sample", {}), preset.diffusion.timesteps)
-    preset = dataclasses.replace(preset, sample=sample)
-    check_values(preset.net, preset.train, preset.diffusion, preset.sample)
+    check_values(preset.net, preset.train, preset.diffusion)
     return preset
 
 
