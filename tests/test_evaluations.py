@@ -72,6 +72,11 @@ def test_evaluations_differ_in_anything_and_share_the_rest(tmp_path: Path) -> No
         ("--omega 1,0,1.0", "--omega: 1 is there twice; keep one of them"),
         ("--omega 0,-2", "sample.omega must be from -1 to 1000, not -2"),
         ("--omega 0,1 --set sample.omega=1", "--set sample.omega=1: --omega says it, too; keep one of them"),
+        (
+            "--omega 0,2 --set sample.omega_majority=0 --set sample.omega_medium=1 --set sample.omega_minority=2",
+            "omega 0 and 2 give the same images, as each group has one of its own (sample.omega_majority, "
+            "omega_medium, omega_minority); leave one of these out, or --omega",
+        ),
         ("--snapshots 0", "--snapshots 0: give numbers of steps, from 1 on"),
         ("--snapshots 5,x", "--snapshots 5,x: write whole numbers with commas, for example 60000,200000"),
         ("--snapshots 7,5,7", "--snapshots: 7 is there twice; keep one of them"),
@@ -103,6 +108,16 @@ def test_a_trained_run_is_swept_with_the_rest_as_in_its_first_score(tmp_path: Pa
     }
     with pytest.raises(UsageError, match=r"--set sample.omega=0: --omega says it, too"):
         rescore(job.run_folder, ["sample.omega=0"], None, DataOptions(), CPU, sweep(["1"]))
+
+
+def test_an_omega_that_some_group_uses_is_swept(tmp_path: Path) -> None:
+    own = ["sample.omega_majority=0", "sample.omega_medium=1"]
+    (job,) = planned(tmp_path, settings=[*own, "sample.omega_minority=2"])
+    assert len(planned(tmp_path, settings=own, evaluations=sweep(["0", "2"]))) == 2
+    job.run_folder.create(job.run)
+    Record(job.run, job.eval, {}, {}, {}, {}).write(job.run_folder.result(job.eval.eval_id))
+    with pytest.raises(UsageError, match="omega 0 and 2 give the same images"):
+        rescore(job.run_folder, [], None, DataOptions(), CPU, sweep(["0", "2"]))
 
 
 def test_images_made_elsewhere_have_no_guidance_to_choose(cli: Cli, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from ltgen_bench.data.long_tail import LongTail
@@ -82,6 +83,22 @@ def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
             raise UsageError(f"--omega: {omega:g} is there twice; keep one of them")
         found[omega] = Evaluation({"omega": str(omega)})
     return tuple(found.values()) or USUAL
+
+
+def check_apart(specs: Sequence[EvalSpec]) -> None:
+    """Raises UsageError for evaluations that differ in an omega alone that is used nowhere."""
+    for one, other in itertools.combinations(specs, 2):
+        if one == other or _at_omega_of(other, one) != other:
+            continue
+        if len(one.sample.omega_by_group) == 3:
+            raise UsageError(
+                f"omega {one.sample.omega:g} and {other.sample.omega:g} give the same images, as each group has one of "
+                "its own (sample.omega_majority, omega_medium, omega_minority); leave one of these out, or --omega"
+            )
+
+
+def _at_omega_of(other: EvalSpec, scored: EvalSpec) -> EvalSpec:
+    return dataclasses.replace(scored, sample=dataclasses.replace(scored.sample, omega=other.sample.omega))
 
 
 def departures(jobs: Iterable[Job], protocols: Iterable[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import check_execution, check_guide, check_seeds, check_size, check_values
-from ltgen_bench.planning.evaluations import USUAL, Evaluation, eval_spec
+from ltgen_bench.planning.evaluations import USUAL, Evaluation, check_apart, eval_spec
 from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
@@ -84,6 +84,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
             )
             for asked in request.evaluations
         ]
+        check_apart(evals)
         for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
             codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
             for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
@@ -183,10 +184,13 @@ def rescore(
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     usual, own_sample = _first_scoring(run_folder, run)
     of_all = Evaluation(found.get("sample", {}), features, data.against)
+    evals = [
+        eval_spec(asked.within(of_all, usual), own_sample, run.diffusion, loaded, data, execution, [run.seed])
+        for asked in evaluations
+    ]
+    check_apart(evals)
     jobs = []
-    for asked in evaluations:
-        asked = asked.within(of_all, usual)
-        spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
+    for spec in evals:
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
         check_guide(spec.sample, run, run_folder)
