@@ -102,6 +102,10 @@ def test_omega_may_vary_only_where_the_paper_varies_it() -> None:
     by_cm, by_coral = (in_legacy_features(job.eval) for job in jobs(["cm", "coral"], ["0.6"]))
     assert called(by_cm) == []
     assert called(by_coral) == ["cbdm", "coral"]  # which sample and score in the same way
+    (by_both,) = jobs(["cbdm", "coral"], ["0.6"])
+    assert by_both.eval == jobs(["coral"], ["0.6"])[0].eval
+    assert len(jobs(["cbdm", "coral"], ["0.8", "1.6"])) == 2
+    assert len(jobs(["cbdm", "coral"], settings=["sample.omega=1"])) == 1
     grid = jobs(["coral", "ccua"], ["0.6", "1.8"])
     assert [(job.eval.sample.sampler, job.eval.sample.omega) for job in grid] == [
         *(("ddpm", 0.6), ("ddpm", 1.8)),
@@ -126,6 +130,10 @@ def test_omega_may_vary_only_where_the_paper_varies_it() -> None:
             ["--preset", "ccua"],
             "--preset ccua: the source of protocol ccua does not state all of its training (ltgen-bench show protocol "
             "ccua); name another preset beside --protocol ccua",
+        ),
+        (
+            ["--protocol", "cm,cbdm,coral"],
+            "--protocol cbdm,coral: here they differ in omega alone, 1.6 and 0.8; say which you want with --omega W,",
         ),
         (["--preset", "corl"], "unknown preset 'corl' in --preset. Did you mean 'coral'?"),
     ],

@@ -85,15 +85,25 @@ def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
     return tuple(found.values()) or USUAL
 
 
-def check_apart(specs: Sequence[EvalSpec]) -> None:
-    """Raises UsageError for evaluations that differ in an omega alone that is used nowhere."""
-    for one, other in itertools.combinations(specs, 2):
+def check_apart(asked: Sequence[Evaluation], specs: Sequence[EvalSpec]) -> None:
+    """Raises UsageError for evaluations that differ in an omega alone that is used nowhere, or that nobody chose.
+
+    Those of two protocols, each at the omega that its source names first, would stand in tables as a sweep.
+    asked: as they were asked for; specs: the same, spelled out.
+    """
+    for (mine, one), (its, other) in itertools.combinations(zip(asked, specs, strict=True), 2):
         if one == other or _at_omega_of(other, one) != other:
             continue
+        values = f"{one.sample.omega:g} and {other.sample.omega:g}"
         if len(one.sample.omega_by_group) == 3:
             raise UsageError(
-                f"omega {one.sample.omega:g} and {other.sample.omega:g} give the same images, as each group has one of "
-                "its own (sample.omega_majority, omega_medium, omega_minority); leave one of these out, or --omega"
+                f"omega {values} give the same images, as each group has one of its own (sample.omega_majority, "
+                "omega_medium, omega_minority); leave one of these out, or --omega"
+            )
+        if mine.protocol and its.protocol and "omega" not in {**mine.sample, **its.sample}:
+            raise UsageError(
+                f"--protocol {mine.protocol.name},{its.protocol.name}: here they differ in omega alone, {values}; say "
+                f"which you want with --omega W,..., or name one of them"
             )
 
 

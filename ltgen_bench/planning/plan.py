@@ -84,7 +84,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
             )
             for asked in request.evaluations
         ]
-        check_apart(evals)
+        check_apart(request.evaluations, evals)
         for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
             codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
             for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
@@ -188,7 +188,7 @@ def rescore(
         eval_spec(asked.within(of_all, usual), own_sample, run.diffusion, loaded, data, execution, [run.seed])
         for asked in evaluations
     ]
-    check_apart(evals)
+    check_apart(evaluations, evals)
     jobs = []
     for spec in evals:
         code = _code(run.methods, loaded, spec.sample)
