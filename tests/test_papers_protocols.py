@@ -183,6 +183,8 @@ def test_a_table_names_the_protocols_whose_settings_it_has(make_record: Callable
     other = dataclasses.replace(papers, eval=dataclasses.replace(papers.eval, features="inception"))
     assert f"{about}trained as by `cm`\n" in build([other])["digitslt"]
     assert about not in build([make_record()])["digitslt"]
+    earlier = dataclasses.replace(papers, run=dataclasses.replace(papers.run, protocol=1))
+    assert about not in build([earlier])["digitslt"]
 
 
 def test_images_made_elsewhere_have_no_protocol(tmp_path: Path, cli: Cli) -> None:

@@ -18,7 +18,7 @@ from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.spec.protocols import Protocol, parse
 from ltgen_bench.spec.serialise import coerce
-from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, Reference, SamplingSpec, ScoreSpec
+from ltgen_bench.spec.specs import PROTOCOL, DiffusionSpec, EvalSpec, Reference, SamplingSpec, ScoreSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +113,16 @@ def _at_omega_of(other: EvalSpec, scored: EvalSpec) -> EvalSpec:
 
 def departures(jobs: Iterable[Job], protocols: Iterable[str]) -> Iterator[str]:
     """A line for each protocol that other settings have made into another evaluation than the paper's."""
-    evals = {job.eval.eval_id: job.eval for job in jobs}.values()
+    made = {(job.eval.eval_id, job.run.protocol): job for job in jobs}.values()
     for protocol in parse(protocols):
-        nearest = min((protocol.departs(scored) for scored in evals), key=len, default=[])
+        nearest = min((protocol.departs(job.eval) + _of_before(job) for job in made), key=len, default=[])
         if nearest:
             yield f"not protocol {protocol.name}, and no table calls it so: {', '.join(nearest)}"
+
+
+def _of_before(job: Job) -> list[str]:
+    """In what a run of an earlier version of the suite departs from every protocol."""
+    return [] if job.run.protocol == PROTOCOL else [f"a run of protocol {job.run.protocol}, not {PROTOCOL}"]
 
 
 def eval_spec(

@@ -184,6 +184,11 @@ def rescore(
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     usual, own_sample = _first_scoring(run_folder, run)
     of_all = Evaluation(found.get("sample", {}), features, data.against)
+    if run.protocol == 1 and (chosen := [e for e in (of_all, *evaluations) if "precision" in e.sample]):
+        raise UsageError(
+            f"sample.precision={chosen[0].sample['precision']}: runs of protocol 1 sample in the precision of their "
+            f"training, {run.train.precision}; leave it out"
+        )
     evals = [
         eval_spec(asked.within(of_all, usual), own_sample, run.diffusion, loaded, data, execution, [run.seed])
         for asked in evaluations
