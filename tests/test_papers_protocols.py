@@ -152,6 +152,7 @@ def test_protocols_are_listed_and_shown(cli: Cli) -> None:
         shown = cli("show", "protocol", name).out
         assert protocol.source in shown
         assert all(f"- {line}\n" in shown for line in (*protocol.decides, *protocol.open, *protocol.differs))
+        assert ("\nits code computes:" in shown) == (name == "cbdm") != ("\nits tables hold:" in shown)
         assert ("--omega W, to be given" in shown) == (name == "ccua") == ("sample.omega" not in shown.split("\n\n")[0])
         assert (f"training: --preset {name}, " in shown) == (name in RECIPES)
     got = cli("show", "protocol", "corl")
