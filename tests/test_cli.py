@@ -196,14 +196,14 @@ def test_two_owners_of_one_hook_are_refused(cli: Cli, tmp_path: Path, monkeypatc
     assert got.code == 2
 
 
-def test_missing_weights_are_named_and_never_fetched(cli: Cli) -> None:
+def test_missing_weights_are_named_and_never_fetched(cli: Cli, tmp_path: Path) -> None:
     got = cli(*shlex.split(RUN + "--features inception"))
     assert (got.code, got.out) == (2, "")
     assert got.err.startswith("error: no file /no/data/inception-2015-12-05.pt: ")
     assert got.err.count("\n") == 1
-    for command in (RUN, "score --samples mine.npz --dataset digitslt "):
-        labels = np.arange(10).repeat(12)
-        np.savez("mine.npz", images=np.zeros((120, 8, 8), np.uint8), labels=labels)
+    labels = np.arange(10).repeat(12)
+    np.savez(tmp_path / "mine.npz", images=np.zeros((120, 8, 8), np.uint8), labels=labels)
+    for command in (RUN, f"score --samples {tmp_path}/mine.npz --dataset digitslt "):
         got = cli(*shlex.split(command + "--features inception --data-dir /my/data"))
         assert got.err.startswith("error: no file /my/data/inception-2015-12-05.pt: ")
         assert got.code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ltgen_bench.planning.evaluations import Evaluation, sweep
 from ltgen_bench.planning.plan import Request, plan, rescore
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.record import Record
+from ltgen_bench.runs.reproduce import command_line
 from ltgen_bench.spec.specs import DiffusionSpec, RunSpec
 from ltgen_bench.training.method_contract import NET, TRAIN
 from ltgen_bench.training.stack import describe, parse_methods
@@ -70,6 +72,11 @@ def test_evaluations_differ_in_anything_and_share_the_rest(tmp_path: Path) -> No
         ("--omega 1,0,1.0", "--omega: 1 is there twice; keep one of them"),
         ("--omega 0,-2", "sample.omega must be from -1 to 1000, not -2"),
         ("--omega 0,1 --set sample.omega=1", "--set sample.omega=1: --omega says it, too; keep one of them"),
+        (
+            "--omega 0,2 --set sample.omega_majority=0 --set sample.omega_medium=1 --set sample.omega_minority=2",
+            "omega 0 and 2 give the same images, as each group has one of its own (sample.omega_majority, "
+            "omega_medium, omega_minority); leave one of these out, or --omega",
+        ),
         ("--snapshots 0", "--snapshots 0: give numbers of steps, from 1 on"),
         ("--snapshots 5,x", "--snapshots 5,x: write whole numbers with commas, for example 60000,200000"),
         ("--snapshots 7,5,7", "--snapshots: 7 is there twice; keep one of them"),
@@ -101,6 +108,16 @@ def test_a_trained_run_is_swept_with_the_rest_as_in_its_first_score(tmp_path: Pa
     }
     with pytest.raises(UsageError, match=r"--set sample.omega=0: --omega says it, too"):
         rescore(job.run_folder, ["sample.omega=0"], None, DataOptions(), CPU, sweep(["1"]))
+
+
+def test_an_omega_that_some_group_uses_is_swept(tmp_path: Path) -> None:
+    own = ["sample.omega_majority=0", "sample.omega_medium=1"]
+    (job,) = planned(tmp_path, settings=[*own, "sample.omega_minority=2"])
+    assert len(planned(tmp_path, settings=own, evaluations=sweep(["0", "2"]))) == 2
+    job.run_folder.create(job.run)
+    Record(job.run, job.eval, {}, {}, {}, {}).write(job.run_folder.result(job.eval.eval_id))
+    with pytest.raises(UsageError, match="omega 0 and 2 give the same images"):
+        rescore(job.run_folder, [], None, DataOptions(), CPU, sweep(["0", "2"]))
 
 
 def test_images_made_elsewhere_have_no_guidance_to_choose(cli: Cli, tmp_path: Path) -> None:
@@ -188,3 +205,14 @@ def test_the_disk_holds_one_network_and_state_of_each_training(tmp_path: Path) -
     images = bytes_to_write(swept) - bytes_to_write(one)
     assert 0 < images < 500 * 11_000  # the images of one more evaluation, and their features
     assert bytes_to_write(planned(tmp_path, snapshots=[1])) > bytes_to_write(one) + images
+
+
+@pytest.mark.parametrize("preset", ["smoke", "mini"])
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("steps", [20, 50, 1000])
+def test_the_command_that_repeats_a_run_samples_the_same(preset: str, sampler: str, steps: int, tmp_path: Path) -> None:
+    settings = [f"sample.sampler={sampler}", f"sample.steps={steps}"]
+    (job,) = planned(tmp_path, preset=preset, settings=settings)
+    options = list(itertools.pairwise(command_line(job.run, job.eval)))
+    its, changed = dict(options)["--preset"], [value for option, value in options if option == "--set"]
+    assert planned(tmp_path, preset=its, settings=changed) == [job]

@@ -86,10 +86,26 @@ def test_other_settings_win_and_the_result_loses_the_name() -> None:
     assert not list(departures([dataclasses.replace(job, eval=in_legacy_features(jobs(["cm"])[0].eval))], ["cm"]))
 
 
+def test_another_sampler_than_the_protocols_has_steps_of_its_own() -> None:
+    (job,) = jobs(["cm"], settings=["sample.sampler=ddpm"], preset="cbdm")
+    assert (job.eval.sample.sampler, job.eval.sample.steps) == ("ddpm", 1000)
+    (job,) = jobs(["cm"], settings=["sample.sampler=ddim"], preset="cbdm")  # as the protocol has it
+    assert job.eval.sample == PROTOCOLS["cm"].sample
+    for how in ({"protocols": ["cbdm"]}, {"protocols": [], "preset": "cbdm"}):
+        with pytest.raises(UsageError, match=r"sampler=ddim: in place of ddpm, .* give --set sample\.steps=N, too"):
+            jobs(**how, settings=["sample.sampler=ddim"])
+        (job,) = jobs(**how, settings=["sample.sampler=ddim", "sample.steps=50"])
+        assert (job.eval.sample.sampler, job.eval.sample.steps) == ("ddim", 50)
+
+
 def test_omega_may_vary_only_where_the_paper_varies_it() -> None:
     by_cm, by_coral = (in_legacy_features(job.eval) for job in jobs(["cm", "coral"], ["0.6"]))
     assert called(by_cm) == []
     assert called(by_coral) == ["cbdm", "coral"]  # which sample and score in the same way
+    (by_both,) = jobs(["cbdm", "coral"], ["0.6"])
+    assert by_both.eval == jobs(["coral"], ["0.6"])[0].eval
+    assert len(jobs(["cbdm", "coral"], ["0.8", "1.6"])) == 2
+    assert len(jobs(["cbdm", "coral"], settings=["sample.omega=1"])) == 1
     grid = jobs(["coral", "ccua"], ["0.6", "1.8"])
     assert [(job.eval.sample.sampler, job.eval.sample.omega) for job in grid] == [
         *(("ddpm", 0.6), ("ddpm", 1.8)),
@@ -115,6 +131,10 @@ def test_omega_may_vary_only_where_the_paper_varies_it() -> None:
             "--preset ccua: the source of protocol ccua does not state all of its training (ltgen-bench show protocol "
             "ccua); name another preset beside --protocol ccua",
         ),
+        (
+            ["--protocol", "cm,cbdm,coral"],
+            "--protocol cbdm,coral: here they differ in omega alone, 1.6 and 0.8; say which you want with --omega W,",
+        ),
         (["--preset", "corl"], "unknown preset 'corl' in --preset. Did you mean 'coral'?"),
     ],
 )
@@ -132,6 +152,7 @@ def test_protocols_are_listed_and_shown(cli: Cli) -> None:
         shown = cli("show", "protocol", name).out
         assert protocol.source in shown
         assert all(f"- {line}\n" in shown for line in (*protocol.decides, *protocol.open, *protocol.differs))
+        assert ("\nits code computes:" in shown) == (name == "cbdm") != ("\nits tables hold:" in shown)
         assert ("--omega W, to be given" in shown) == (name == "ccua") == ("sample.omega" not in shown.split("\n\n")[0])
         assert (f"training: --preset {name}, " in shown) == (name in RECIPES)
     got = cli("show", "protocol", "corl")
@@ -163,6 +184,8 @@ def test_a_table_names_the_protocols_whose_settings_it_has(make_record: Callable
     other = dataclasses.replace(papers, eval=dataclasses.replace(papers.eval, features="inception"))
     assert f"{about}trained as by `cm`\n" in build([other])["digitslt"]
     assert about not in build([make_record()])["digitslt"]
+    earlier = dataclasses.replace(papers, run=dataclasses.replace(papers.run, protocol=1))
+    assert about not in build([earlier])["digitslt"]
 
 
 def test_images_made_elsewhere_have_no_protocol(tmp_path: Path, cli: Cli) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from ltgen_bench.diffusion.unet import build
-from ltgen_bench.planning.plan import Request, plan
+from ltgen_bench.planning.evaluations import asked_for, departures
+from ltgen_bench.planning.plan import Request, plan, rescore
+from ltgen_bench.runs.job import DataOptions, Execution
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
+from ltgen_bench.spec.protocols import LEGACY
 from ltgen_bench.spec.serialise import to_json
 from ltgen_bench.spec.specs import RunSpec
 from ltgen_bench.storage.atomic_files import write_json
@@ -46,6 +49,24 @@ def test_one_that_was_not_begun_is_not_trained_under_its_old_name(earlier: RunFo
         f"error: run {earlier.path.name} is of protocol 1 and was not begun; from its start this version trains by "
         "protocol 2 only: give `run` what is wanted again\n",
     )
+
+
+def test_its_images_are_made_in_the_precision_of_the_training_and_of_no_papers_protocol(
+    earlier: RunFolder, cli: Callable[..., Any]
+) -> None:
+    earlier.model.mkdir()
+    words = ("score", earlier.path, "--runs", earlier.path.parents[2], "--set", "sample.precision=bf16")
+    done = cli(*words)
+    assert (done.code, done.err) == (
+        2,
+        "error: sample.precision=bf16: runs of protocol 1 sample in the precision of their training, fp32; leave it "
+        "out\n",
+    )
+    (job,) = rescore(earlier, [], "efflite0@32", DataOptions(), Execution("cpu"), asked_for([], ["cm"]))
+    legacy = dataclasses.replace(job, eval=dataclasses.replace(job.eval, features=LEGACY))
+    assert list(departures([legacy], ["cm"])) == [
+        "not protocol cm, and no table calls it so: a run of protocol 1, not 2"
+    ]
 
 
 def test_show_gives_no_command_that_would_give_other_numbers(

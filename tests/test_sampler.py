@@ -11,11 +11,11 @@ from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
-from ltgen_bench.planning.plan import resolve_preset
 from ltgen_bench.rng import generator
 from ltgen_bench.sampling.pipeline import Pipeline, labels
-from ltgen_bench.sampling.sampler import find
+from ltgen_bench.sampling.sampler import check, find, override
 from ltgen_bench.sampling.shards import join_shards, make_shards, to_uint8
+from ltgen_bench.spec.presets import PRESETS
 from ltgen_bench.spec.specs import DiffusionSpec, SamplingSpec
 from ltgen_bench.training.method_contract import NET
 
@@ -159,7 +159,7 @@ def test_the_network_samples_in_float32_unless_told_otherwise(net):
     single, half = (make(net, SamplingSpec(steps=3, **p), range(2)) for p in ({}, {"precision": "bf16"}))
     assert 0 < (single - half).abs().max() < 0.05 * single.abs().max()
     for name in ("paper", "60k", "mini", "smoke"):
-        assert resolve_preset(name, {}, flip=True).sample.precision == "fp32"
+        assert PRESETS[name].sample.precision == "fp32"
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,17 @@ def test_the_network_samples_in_float32_unless_told_otherwise(net):
     ],
 )
 def test_ancestral_sampling_takes_the_whole_chain_unless_told_otherwise(settings, steps):
-    assert resolve_preset("paper", {"sample": settings}, flip=True).sample.steps == steps
-    shorter = resolve_preset("paper", {"sample": settings, "diffusion": {"timesteps": "200"}}, flip=True).sample.steps
-    assert shorter == min(steps, 200)
+    assert override(PRESETS["paper"].sample, settings, 1000).steps == steps
+    assert override(PRESETS["paper"].sample, settings, 200).steps == min(steps, 200)
+
+
+def test_another_sampler_in_place_of_the_whole_chain_is_told_its_steps():
+    chain = SamplingSpec(sampler="ddpm", steps=1000)
+    assert override(chain, {"sampler": "ddim", "steps": "50"}, 1000) == SamplingSpec()
+    with pytest.raises(UsageError, match=r"sampler=ddim: in place of ddpm, .* give --set sample\.steps=N, too"):
+        override(chain, {"sampler": "ddim"}, 1000)
+    of_before = SamplingSpec(sampler="not-installed-here", steps=20)  # of which it is not known
+    assert override(of_before, {"sampler": "ddim"}, 1000).steps == 20
 
 
 def test_labels_are_exactly_balanced():
@@ -284,7 +292,9 @@ def test_a_sampler_is_checked_at_planning():
     """Its name stands in the settings like any other, and in the identity of what is sampled."""
 
     def sampler(name, clip):
-        return resolve_preset("smoke", {"sample": {"sampler": name, "clip": clip}}, flip=False).sample.sampler
+        spec = override(PRESETS["smoke"].sample, {"sampler": name, "clip": clip}, DIFFUSION.timesteps)
+        check(spec, DIFFUSION)
+        return spec.sampler
 
     assert sampler("dpm++", "false") == "dpm++"
     with pytest.raises(UsageError, match=r"'dmp\+\+' in --set sample\.sampler=dmp\+\+\. Did you mean 'dpm\+\+'\?"):
@@ -311,7 +321,7 @@ def test_a_scheduler_that_does_not_suit_is_refused_before_any_work(scheduler, op
     monkeypatch.setattr(samplers, "__path__", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "ltgen_bench.samplers.mine", raising=False)
     with pytest.raises(UsageError, match=rf"sampler mine: its scheduler {re.escape(why)}"):
-        resolve_preset("paper", {"sample": {"sampler": "mine"}}, flip=False)
+        check(override(SamplingSpec(), {"sampler": "mine"}, DIFFUSION.timesteps), DIFFUSION)
 
 
 def test_what_is_no_sampler_is_refused(tmp_path, monkeypatch):

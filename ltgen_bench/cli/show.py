@@ -150,7 +150,7 @@ def show_protocol(name: str) -> None:
         train = protocol.train
         print(f"training: --preset {name}, {train.steps:,} steps x {train.batch}, all else as in preset paper")
     for heading, lines in (
-        ("its tables hold", protocol.decides),
+        ("its code computes" if protocol.by_code else "its tables hold", protocol.decides),
         ("left open by the source", protocol.open),
         ("done otherwise here", protocol.differs),
     ):

@@ -8,7 +8,7 @@ from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.protocols import called, trained
-from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec
+from ltgen_bench.spec.specs import PROTOCOL, EvalSpec, ExternalSpec, RunSpec
 
 LABELS = {"balanced": "the same number of each class", "uniform": "the class of each drawn, all equally likely"}
 """What `sample.labels` says."""
@@ -52,7 +52,9 @@ def caption(records: Sequence[Record]) -> str:
 
 
 def _papers(run: RunSpec, score: EvalSpec) -> list[tuple[str, list[str]]]:
-    """The papers' protocols that have these settings."""
+    """The papers' protocols that have these settings; none of a run that was trained and sampled in an earlier way."""
+    if run.protocol != PROTOCOL:
+        return []
     return [("evaluated as by", called(score)), ("trained as by", trained(run))]
 
 

@@ -25,14 +25,13 @@ MAX_SEED = 2**32 - 1
 """The largest that NumPy's and scikit-learn's generators take."""
 
 
-def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec, sample: SamplingSpec) -> None:
+def check_values(net: NetSpec, train: TrainSpec, diffusion: DiffusionSpec) -> None:
     """Raises UsageError for a value outside its range, or values that do not fit each other."""
     for section, spec in (("net", net), ("train", train), ("diffusion", diffusion)):
         _check_ranges(section, spec)
     _check_range("net.attention", net.attention, -1, len(net.channels) - 1)
     _check_range("diffusion.beta_start", diffusion.beta_start, 1e-9, diffusion.beta_end)
     _check_groups(net)
-    check_sampling(sample, diffusion)
 
 
 def check_sampling(sample: SamplingSpec, diffusion: DiffusionSpec) -> None:

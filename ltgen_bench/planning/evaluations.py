@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from ltgen_bench.data.long_tail import LongTail
@@ -17,7 +18,7 @@ from ltgen_bench.scoring.metric_table import plugin_metrics
 from ltgen_bench.scoring.scorer import SCORE_VERSION
 from ltgen_bench.spec.protocols import Protocol, parse
 from ltgen_bench.spec.serialise import coerce
-from ltgen_bench.spec.specs import DiffusionSpec, EvalSpec, Reference, SamplingSpec, ScoreSpec
+from ltgen_bench.spec.specs import PROTOCOL, DiffusionSpec, EvalSpec, Reference, SamplingSpec, ScoreSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Evaluation:
     protocol: Protocol | None = None
 
     def within(self, asked: Evaluation, usual: Evaluation) -> Evaluation:
-        """Complete: what it says itself, then what is asked of all evaluations, what its protocol says, the usual.
+        """Complete but for sampling that nobody asked for: what it says itself, then what is asked of all evaluations,
+        what its protocol says, the usual.
 
         Raises UsageError for a setting that is asked of all and of this one, too, and for one that the protocol leaves
         open and nobody gives.
@@ -48,7 +50,7 @@ class Evaluation:
                 raise UsageError(
                     f"--protocol {protocol.name}: its source does not state omega, and none is guessed; give --omega W"
                 )
-            usual = Evaluation(protocol.settings, protocol.features, protocol.reference)
+            usual = Evaluation(features=protocol.features, against=protocol.reference)
         return Evaluation(
             {**usual.sample, **sample},
             self.features or asked.features or usual.features,
@@ -83,13 +85,44 @@ def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
     return tuple(found.values()) or USUAL
 
 
+def check_apart(asked: Sequence[Evaluation], specs: Sequence[EvalSpec]) -> None:
+    """Raises UsageError for evaluations that differ in an omega alone that is used nowhere, or that nobody chose.
+
+    Those of two protocols, each at the omega that its source names first, would stand in tables as a sweep.
+    asked: as they were asked for; specs: the same, spelled out.
+    """
+    for (mine, one), (its, other) in itertools.combinations(zip(asked, specs, strict=True), 2):
+        if one == other or _at_omega_of(other, one) != other:
+            continue
+        values = f"{one.sample.omega:g} and {other.sample.omega:g}"
+        if len(one.sample.omega_by_group) == 3:
+            raise UsageError(
+                f"omega {values} give the same images, as each group has one of its own (sample.omega_majority, "
+                "omega_medium, omega_minority); leave one of these out, or --omega"
+            )
+        if mine.protocol and its.protocol and "omega" not in {**mine.sample, **its.sample}:
+            raise UsageError(
+                f"--protocol {mine.protocol.name},{its.protocol.name}: here they differ in omega alone, {values}; say "
+                f"which you want with --omega W,..., or name one of them"
+            )
+
+
+def _at_omega_of(other: EvalSpec, scored: EvalSpec) -> EvalSpec:
+    return dataclasses.replace(scored, sample=dataclasses.replace(scored.sample, omega=other.sample.omega))
+
+
 def departures(jobs: Iterable[Job], protocols: Iterable[str]) -> Iterator[str]:
     """A line for each protocol that other settings have made into another evaluation than the paper's."""
-    evals = {job.eval.eval_id: job.eval for job in jobs}.values()
+    made = {(job.eval.eval_id, job.run.protocol): job for job in jobs}.values()
     for protocol in parse(protocols):
-        nearest = min((protocol.departs(scored) for scored in evals), key=len, default=[])
+        nearest = min((protocol.departs(job.eval) + _of_before(job) for job in made), key=len, default=[])
         if nearest:
             yield f"not protocol {protocol.name}, and no table calls it so: {', '.join(nearest)}"
+
+
+def _of_before(job: Job) -> list[str]:
+    """In what a run of an earlier version of the suite departs from every protocol."""
+    return [] if job.run.protocol == PROTOCOL else [f"a run of protocol {job.run.protocol}, not {PROTOCOL}"]
 
 
 def eval_spec(
@@ -101,8 +134,11 @@ def eval_spec(
     execution: Execution,
     seeds: Iterable[int],
 ) -> EvalSpec:
-    """An evaluation spelled out, where sampling is `usual` but for what is asked. Raises UsageError."""
-    sample = sampler.override(usual, asked.sample, diffusion.timesteps)
+    """An evaluation spelled out, where sampling is its protocol's, or `usual`, but for what is asked.
+
+    Raises UsageError.
+    """
+    sample = sampler.override(asked.protocol.sample if asked.protocol else usual, asked.sample, diffusion.timesteps)
     check_sampling(sample, diffusion)
     data = dataclasses.replace(data, against=asked.against)
     assert asked.features is not None

@@ -12,12 +12,11 @@ from ltgen_bench._plugin_path import normal
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.planning.checks import check_execution, check_guide, check_seeds, check_size, check_values
-from ltgen_bench.planning.evaluations import USUAL, Evaluation, eval_spec
+from ltgen_bench.planning.evaluations import USUAL, Evaluation, check_apart, eval_spec
 from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
-from ltgen_bench.sampling import sampler
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override
@@ -76,7 +75,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
         evals = [
             eval_spec(
                 asked.within(of_all, usual),
-                find(preset_name).sample,
+                preset.sample,
                 preset.diffusion,
                 loaded,
                 data,
@@ -85,6 +84,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
             )
             for asked in request.evaluations
         ]
+        check_apart(request.evaluations, evals)
         for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
             codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
             for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
@@ -139,7 +139,9 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip: bool, on_cpu: bool = False) -> Preset:
-    """A preset with the dataset's flip and the user's settings. Raises UsageError for unknown names.
+    """A preset with the dataset's flip and the user's settings, but for sampling, which is of each evaluation.
+
+    Raises UsageError for unknown names.
 
     A CPU trains in float32 unless told otherwise. As precision is part of a run's identity, such results stand apart.
     """
@@ -149,9 +151,7 @@ def resolve_preset(name: str, settings: Mapping[str, Mapping[str, str]], *, flip
         preset = dataclasses.replace(preset, train=dataclasses.replace(preset.train, precision="fp32"))
     parts = {s: override(getattr(preset, s), settings[s], s) for s in SECTIONS if s in settings and s != "sample"}
     preset = dataclasses.replace(preset, **parts)
-    sample = sampler.override(preset.sample, settings.get("sample", {}), preset.diffusion.timesteps)
-    preset = dataclasses.replace(preset, sample=sample)
-    check_values(preset.net, preset.train, preset.diffusion, preset.sample)
+    check_values(preset.net, preset.train, preset.diffusion)
     return preset
 
 
@@ -184,10 +184,18 @@ def rescore(
         raise UsageError(f"the images of {run.dataset.name} here are not those that run {run.run_id} was trained on")
     usual, own_sample = _first_scoring(run_folder, run)
     of_all = Evaluation(found.get("sample", {}), features, data.against)
+    if run.protocol == 1 and (chosen := [e for e in (of_all, *evaluations) if "precision" in e.sample]):
+        raise UsageError(
+            f"sample.precision={chosen[0].sample['precision']}: runs of protocol 1 sample in the precision of their "
+            f"training, {run.train.precision}; leave it out"
+        )
+    evals = [
+        eval_spec(asked.within(of_all, usual), own_sample, run.diffusion, loaded, data, execution, [run.seed])
+        for asked in evaluations
+    ]
+    check_apart(evaluations, evals)
     jobs = []
-    for asked in evaluations:
-        asked = asked.within(of_all, usual)
-        spec = eval_spec(asked, own_sample, run.diffusion, loaded, data, execution, [run.seed])
+    for spec in evals:
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
         check_guide(spec.sample, run, run_folder)

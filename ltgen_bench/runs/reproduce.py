@@ -12,7 +12,7 @@ from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec
 
 
 def closest_preset(run: RunSpec, sample: SamplingSpec, *, flip: bool | None) -> tuple[str, list[str]]:
-    """The preset that a run differs least from, and the settings that differ, as `section.name=value`.
+    """The preset that a run differs least from, and the settings to give beside it, as `section.name=value`.
 
     flip: the dataset's own, which is not a difference; None where it is not known.
     """
@@ -30,11 +30,16 @@ def _differences(preset_name: str, run: RunSpec, sample: SamplingSpec, flip: boo
         "diffusion": (run.diffusion, preset.diffusion),
         "sample": (sample, preset.sample),
     }
+    usual = {(section, name): value for section, (_, its) in pairs.items() for name, value in vars(its).items()}
+    if flip is not None:
+        usual["train", "flip"] = flip
+    if sample.sampler != preset.sample.sampler:
+        del usual["sample", "steps"]  # another sampler has other steps, unless they are given
     return [
         f"{section}.{name}={_text(value)}"
-        for section, (mine, its) in pairs.items()
+        for section, (mine, _) in pairs.items()
         for name, value in vars(mine).items()
-        if value != (flip if (section, name) == ("train", "flip") and flip is not None else getattr(its, name))
+        if (section, name) not in usual or value != usual[section, name]
     ]
 
 

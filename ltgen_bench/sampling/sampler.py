@@ -72,11 +72,19 @@ def find(name: str) -> Sampler:
 def override(own: SamplingSpec, changes: Mapping[str, str], timesteps: int) -> SamplingSpec:
     """Sampling with some settings replaced; ancestral sampling takes all timesteps unless told otherwise.
 
-    Raises UsageError for an unknown setting or sampler, and for a value of the wrong type.
+    Raises UsageError for an unknown setting or sampler, for a value of the wrong type, and for a sampler of fewer steps
+    in place of one that takes the whole chain, unless it is said how many.
     """
     changed = serialise.override(own, changes, "sample")
-    if changed.sampler != own.sampler and "steps" not in changes and find(changed.sampler).whole_chain:
-        changed = dataclasses.replace(changed, steps=timesteps)
+    if changed.sampler == own.sampler or "steps" in changes:
+        return changed
+    if find(changed.sampler).whole_chain:
+        return dataclasses.replace(changed, steps=timesteps)
+    if own.sampler in registry.samplers().entries() and find(own.sampler).whole_chain:
+        raise UsageError(
+            f"--set sample.sampler={changed.sampler}: in place of {own.sampler}, which takes the whole chain, its "
+            "number of steps is not known; give --set sample.steps=N, too"
+        )
     return changed
 
 

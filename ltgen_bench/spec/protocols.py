@@ -22,7 +22,8 @@ class Protocol:
     """An evaluation of a paper. As a preset of its name, `train` is the recipe of the training too.
 
     reference: what images are compared with. decides: the metrics of the source's tables by their names in records,
-    and after a colon which figure of them it is.
+    and after a colon which figure of them it is; by_code: they are those that its code computes, as its tables were
+    not read.
     omega: "fixed", one for all; "tuned" by the source for each method and data set, where `sample.omega` is the one
     that `open` names; "open", not stated, so that it has to be given. train: up to the checkpoint that is evaluated,
     which is the same network as that of a longer training there; None where the source does not state it.
@@ -41,6 +42,7 @@ class Protocol:
     train: TrainSpec | None = None
     features: str = LEGACY
     reference: Reference = "balanced"
+    by_code: bool = False
 
     @property
     def settings(self) -> dict[str, str]:
@@ -88,6 +90,7 @@ PROTOCOLS = {
             omega="tuned",
             train=TrainSpec(steps=300_000, batch=48),
             decides=("FID-legacy", _SPLIT_IS, "F8-legacy", "F1/8-legacy", _RECALL),
+            by_code=True,
             open=(
                 "omega: tuned by run in the README, on CIFAR-100-LT: 1.6 for CBDM (taken here), 0.8 for DDPM, 1.4 for "
                 "CBDM with ADA, 2.0 for CBDM fine-tuned from DDPM; give others with --omega",
@@ -108,6 +111,7 @@ PROTOCOLS = {
             train=TrainSpec(steps=200_000, batch=128),
             decides=("FID-legacy", _SPLIT_IS),
             open=(
+                "other metrics of its tables: not read",
                 "whether the published figures come from the README's evaluation (taken here) or another",
                 "batch: the code's default (128); steps: the checkpoint that the README evaluates, of a training of "
                 "500,000",
