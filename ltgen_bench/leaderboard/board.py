@@ -113,8 +113,10 @@ class Board:
             minority=self.noise.paired(row, base, self.minority),
             majority=self.noise.paired(row, base, self.majority),
             recall=self.noise.paired(row, base, RECALL),
+            accuracy=self.noise.paired(row, base, ACCURACY),
             unpaired=tuple(unpaired),
             memorised="memorised" in row.flags(self.minority),
+            base_memorised="memorised" in base.flags(self.minority),
             biased="n<d" in flags,
         )
         return Versus(row, base, self.noise, judge(evidence))
@@ -152,7 +154,7 @@ class Board:
     def missing(self, row: Row) -> dict[int, str]:
         """Why a row has no result of a seed that it should have one of, by seed."""
         of_row = {u.run.seed: u.why for u in self.unfinished if u.run.config_id == row.records[0].run.config_id}
-        expected = self.expected if row in self.rows and self.of_runs else ()
+        expected = self.expected if self.of_runs else ()
         return {seed: of_row.get(seed, "no result") for seed in sorted({*expected, *of_row} - {*row.seeds})}
 
     @property
