@@ -11,6 +11,8 @@ import pytest
 
 import ltgen_bench
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.folder import published
+from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import write_json
@@ -182,3 +184,15 @@ def test_rows_that_are_the_same_keep_no_other_from_being_compared(
     got = cli("compare", "after", "leaderboards")
     assert "A: after (cm)\n" in got.out
     assert "ddpm" not in got.out
+
+
+def test_copies_are_not_ranked(make_record: MakeRecord, grid: list[Record], cli: Cli) -> None:
+    store([make_record("cb", 5.0, seed=seed, memorised="minority") for seed in range(3)], "leaderboards")
+    got = cli("compare", "cb", "ddpm")
+    assert " ".join(line(got.out, "FD", "minority")).endswith("3 of 3 not ranked ‡")
+    assert " ".join(line(got.out, "FD", "majority")).endswith("3 of 3 better")
+    (found,) = json.loads(cli("compare", "cb", "ddpm", "--json").out)
+    assert {f["verdict"] for f in found["figures"] if f["group"] == "minority"} == {"not ranked"}
+    (cells,) = [row for row in build(published(Path("leaderboards"))[0])["digitslt"].splitlines() if "3/3 ‡" in row]
+    assert cells.startswith("| cb ")
+    assert [cell.strip()[:2] for cell in cells.split("|")[2:4]] == ["-6", "**"]  # minority, majority

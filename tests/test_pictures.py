@@ -160,6 +160,19 @@ def test_pictures_draw_what_the_board_says(make_record: MakeRecord, tmp_path: Pa
     assert found["steps"].shown["panels"][0]["lines"]["ddpm"]["x"] == [400, 800]
 
 
+def test_copies_and_unpublished_results_are_marked(make_record: MakeRecord, tmp_path: Path) -> None:
+    records = [make_record("ddpm", 12.0 + seed, seed=seed) for seed in range(3)]
+    copies = [make_record("cm", 5.0 + seed, seed=seed, memorised="minority") for seed in range(3)]
+    (page,) = dataset_pages([*records, *copies], {(copies[0].run_id, copies[0].eval_id)})
+    trade_off, forest = (picture.shown for picture in pictures_of(page, Kept(tmp_path))[page.sections[0].board.title])
+    assert [(line["name"], line["copied"]) for line in trade_off["lines"]] == [("cm ‡ ◆", True), ("ddpm", False)]
+    (line,) = forest["lines"]
+    assert line["name"] == "cm ‡ ◆"
+    assert [each["verdict"] for each in line["differences"]] == ["better", "better", "not ranked"]
+    for shown in (trade_off, forest):
+        assert shown["below"].endswith(" · ‡ memorised training images, not ranked · ◆ not published")
+
+
 def test_pictures_stand_on_an_opaque_light_panel(make_record: MakeRecord, tmp_path: Path) -> None:
     """Legible on a dark page, too."""
     for picture in pictures(records_of(make_record), tmp_path).values():

@@ -10,12 +10,13 @@ import functools
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ltgen_bench.leaderboard.claims import Claim, Evidence, judge
 from ltgen_bench.leaderboard.cost import relative_cost
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.notes import UNRANKED
-from ltgen_bench.leaderboard.paired import SEEDS, Paired
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, Verdict
 from ltgen_bench.leaderboard.rows import Key, Row, is_plain, make_rows, newest_versions
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import Table
@@ -43,6 +44,20 @@ class Versus:
     def paired(self, column: Column) -> Paired | None:
         """The difference in a figure; None when no seed has it of both."""
         return self.noise.paired(self.row, self.base, column)
+
+    def flags(self, column: Column) -> set[str]:
+        """Of both."""
+        return self.row.flags(column) | self.base.flags(column)
+
+    def verdict(self, column: Column) -> Verdict | Literal["not ranked"] | None:
+        """Of the row; "not ranked" where figures do not say what they seem to, None when no seed has it of both."""
+        if (found := self.paired(column)) is None:
+            return None
+        return "not ranked" if self.flags(column) & UNRANKED else found.verdict
+
+    def is_resolved(self, column: Column) -> bool:
+        """Whether it is better or worse."""
+        return self.verdict(column) in ("better", "worse")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,10 @@ class Comparison:
             "row_a": self.versus.row.name,
             "row_b": self.versus.base.name,
             "claim": {"answer": self.versus.claim.answer, "why_not_yes": list(self.versus.claim.why)},
-            "figures": [_plain(figure_name(record, c.info), c, found) for c, found in self.figures()],
+            "figures": [
+                _plain(figure_name(record, c.info), c, found) | {"verdict": self.versus.verdict(c)}
+                for c, found in self.figures()
+            ],
         }
 
 
@@ -67,7 +70,6 @@ def _plain(metric: str, column: Column, found: Paired) -> dict[str, Any]:
         "relative": found.relative,
         "better": found.wins,
         "noise": found.noise,
-        "verdict": found.verdict,
     }
 
 

@@ -32,8 +32,7 @@ def comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
         if column.metric != metric:
             metric = column.metric
             body.append([f"{short_name(record, column.info)} {ARROWS[column.info.better]}".rstrip()])
-        flags = versus.row.flags(column) | versus.base.flags(column)
-        body.append([*_line(column, found), found.verdict + mark(flags)])
+        body.append([*_line(column, found), f"{versus.verdict(column)}{mark(versus.flags(column))}"])
     headers = ["", "A", "B", "A - B", f"{100 * LEVEL:.0f} % interval", "", "A better", "A is"]
     align = ["left", *["right"] * 6, "left"]
     table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=align)
@@ -41,7 +40,7 @@ def comparison_text(comparison: Comparison, names: Sequence[str]) -> str:
     notes = [
         f"interval: Student's t, n - 1. Resolved takes {SEEDS} pairs, an interval without 0, and a difference not "
         f"below the seed noise, here {board.noise.sentence}.",
-        *flag_notes({f for c in columns for row in (versus.row, versus.base) for f in row.flags(c)}),
+        *flag_notes({flag for column in columns for flag in versus.flags(column)}),
         *memorised_notes([versus.row, versus.base]),
     ]
     why = f": {'; '.join(versus.claim.why)}" if versus.claim.why else ""

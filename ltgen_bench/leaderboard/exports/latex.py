@@ -6,12 +6,12 @@ import statistics
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board
+from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.first_table import heading, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark
-from ltgen_bench.leaderboard.paired import LEVEL, Paired
+from ltgen_bench.leaderboard.paired import LEVEL
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
 
@@ -56,7 +56,7 @@ def _scores(dataset: str, board: Board) -> str:
 def _differences(dataset: str, board: Board) -> str:
     columns = [c for c in (*board.distances, RECALL, ACCURACY) if any(v.paired(c) for v in board.versus)]
     lines = [
-        [escaped(named(versus.row)), *(_difference(versus.paired(c), c) for c in columns), versus.claim.answer]
+        [escaped(named(versus.row)), *(_difference(versus, c) for c in columns), versus.claim.answer]
         for versus in board.versus
     ]
     caption = (
@@ -99,15 +99,16 @@ def _cell(row: Row, column: Column, *, bold: bool) -> str:
     return f"${text}$" + escaped(mark(row.flags(column)))
 
 
-def _difference(paired: Paired | None, column: Column) -> str:
+def _difference(versus: Versus, column: Column) -> str:
+    paired = versus.paired(column)
     if paired is None:
         return MISSING
     form = f"+.{column.info.decimals}f"
     mean = f"{paired.mean:{form}}"
-    text = rf"\mathbf{{{mean}}}" if paired.verdict != "not resolved" else mean
+    text = rf"\mathbf{{{mean}}}" if versus.is_resolved(column) else mean
     if paired.interval is not None:
         text += rf"\ [{', '.join(f'{end:{form}}' for end in paired.interval)}]"
-    return f"${text}$ {paired.wins}/{paired.n}"
+    return f"${text}$ {paired.wins}/{paired.n}{escaped(mark(versus.flags(column)))}"
 
 
 _SPECIAL = {

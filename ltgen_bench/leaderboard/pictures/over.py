@@ -121,4 +121,5 @@ def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | 
 
 def _shown(board: Board, title: str, below: str) -> dict[str, Any]:
     rows, names = board.all_rows, style.named(board.all_rows)
+    below += style.marks_said(rows)
     return {"title": title, "below": below, "baseline": style.baseline_name(board, rows, names), "ranked": names}
