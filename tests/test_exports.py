@@ -82,7 +82,7 @@ def test_latex_compiles(make_record: MakeRecord, tmp_path: Path) -> None:
     engine = shutil.which("tectonic") or shutil.which("pdflatex")
     if engine is None:
         pytest.skip("there is no tectonic and no pdflatex")
-    document = [r"\documentclass{article}", r"\usepackage{booktabs}", r"\begin{document}"]
+    document = [r"\documentclass{article}", r"\usepackage{booktabs,graphicx}", r"\begin{document}"]
     text = "\n".join([*document, export("latex", hostile(make_record)), r"\end{document}"])
     (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
     halt = ["-interaction=nonstopmode", "-halt-on-error"] if engine.endswith("pdflatex") else ["--only-cached"]
@@ -90,6 +90,7 @@ def test_latex_compiles(make_record: MakeRecord, tmp_path: Path) -> None:
     if "--only-cached" in halt and made.returncode != 0 and "cache" in made.stderr:
         pytest.skip("tectonic has not downloaded its packages")
     assert made.returncode == 0, made.stdout[-2000:]
+    assert "Overfull" not in made.stdout + made.stderr
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
 
 

@@ -9,13 +9,14 @@ from typing import Any
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
 from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
+from ltgen_bench.leaderboard.notes import flag_notes
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.lines import draw_lines
 from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
-from ltgen_bench.leaderboard.wide_tables import class_metric
+from ltgen_bench.leaderboard.wide_tables import class_flags, class_metric
 
 
 def per_class(name: str, title: str, board: Board) -> Picture | None:
@@ -31,12 +32,13 @@ def per_class(name: str, title: str, board: Board) -> Picture | None:
             "x": [counts[c] for c in classes],
             "y": [statistics.fmean(figures_of(r, metric, str(c))["value"] for r in row.records) for c in classes],
         }
-        for row in board.rows
+        for row in board.all_rows
         if all(figures_of(r, metric, str(c)) for r in row.records for c in classes)
     }
     if not lines:
         return None
-    shown = _shown(board, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
+    below = [board.title, "means over seeds", "lower is better", *flag_notes(class_flags(board.all_rows, metric))]
+    shown = _shown(board, f"{title}: each class", " · ".join(below))
     axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
     shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
     return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
@@ -119,4 +121,5 @@ def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | 
 
 def _shown(board: Board, title: str, below: str) -> dict[str, Any]:
     rows, names = board.all_rows, style.named(board.all_rows)
+    below += style.marks_said(rows)
     return {"title": title, "below": below, "baseline": style.baseline_name(board, rows, names), "ranked": names}

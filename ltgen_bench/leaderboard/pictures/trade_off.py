@@ -23,12 +23,12 @@ def trade_off(name: str, title: str, board: Board) -> Picture | None:
     for row, drawn in zip(rows, names, strict=True):
         majority, minority = row.by_seed(board.majority), row.by_seed(board.minority)
         if seeds := [[majority[seed], minority[seed]] for seed in sorted(majority.keys() & minority.keys())]:
-            lines.append({"name": drawn, "seeds": seeds})
+            lines.append({"name": drawn, "seeds": seeds, "copied": style.is_copied(row)})
     if len(lines) < 2:
         return None
     shown = {
         "title": f"{title}: minority against majority",
-        "below": f"{board.title} · small: each seed, large: their mean · lower left is better",
+        "below": f"{board.title} · small: each seed, large: their mean · lower left is better{style.marks_said(rows)}",
         "x": board.majority.title(record),
         "y": board.minority.title(record),
         "baseline": style.baseline_name(board, rows, names),
@@ -56,7 +56,14 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
             axes.plot([x, a], [y, b], color=look["color"], linewidth=0.6, alpha=0.35, zorder=2)
             axes.plot([a], [b], **look, markersize=3.4, alpha=0.6, linestyle="none", markeredgewidth=0, zorder=3)
         size = 13 if own else 8
-        axes.plot([x], [y], **look, markersize=size, markeredgecolor="white", markeredgewidth=0.8, zorder=4)
+        inside, edge = ("white", look["color"]) if line["copied"] else (look["color"], "white")
+        large: dict[str, Any] = {
+            "markersize": size,
+            "markerfacecolor": inside,
+            "markeredgecolor": edge,
+            "markeredgewidth": 0.8,
+        }
+        axes.plot([x], [y], **look, **large, zorder=4)
         if own:
             _draw_cross_hairs(axes, line["name"], x, y)
     _say_what_is_outside(axes, lines, listed)
