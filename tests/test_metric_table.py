@@ -93,7 +93,7 @@ def test_a_metric_in_a_file_outside_the_package_is_in_records_tables_and_identit
     assert list(found["scores"]) == ["overall", "majority", "minority"]
     assert found["scores"]["overall"]["value"] == pytest.approx(1, abs=0.2)
     assert (found["scores"]["minority"]["n_real"], found["scores"]["minority"]["n_gen"]) == (20, 20)
-    assert found["shown"] == ["FD", "IS", "recall", "precision", "spread"]
+    assert found["shown"] == ["FD", "IS", "recall", "precision", "F1/8", "F8", "precision-all", "recall-all", "spread"]
     (spread,) = found["plugins"]
     assert spread == {
         "name": "spread", "version": 3, "better": "higher", "decimals": 1, "columns": ["overall"], "of_features": True
@@ -117,7 +117,7 @@ def test_a_metric_of_an_installed_package_is_found_by_its_entry_point(tmp_path: 
     (tmp_path / "spreads.py").unlink()
     assert "metric 'spread' (package spreads) cannot be imported" in in_folder(tmp_path, CHECK).stderr
     reading = in_folder(tmp_path, "from ltgen_bench.scoring.metric_table import shown; print(len(shown()))")
-    assert reading.stdout == "4\n"
+    assert reading.stdout == "8\n"
 
 
 @pytest.mark.parametrize(

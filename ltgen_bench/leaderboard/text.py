@@ -11,6 +11,7 @@ from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
 from ltgen_bench.leaderboard.captions import REFERENCES
 from ltgen_bench.leaderboard.first_table import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
+from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
 from ltgen_bench.leaderboard.paired import SEEDS
 from ltgen_bench.leaderboard.rows import MISSING, Key, Row, ordered
 from ltgen_bench.leaderboard.statistics import Column, columns, figure_name
@@ -19,6 +20,9 @@ from ltgen_bench.leaderboard.unfinished import Unfinished
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_title, remarks
 from ltgen_bench.spec.specs import RunSpec
+
+WIDTH = 80
+"""Of a terminal, in characters."""
 
 PULLING = 3
 """Classes named of those that pull a distance up."""
@@ -70,15 +74,38 @@ def score_text(record: Record) -> str:
             flags |= {flag for column in of_group for flag in column.flags(record)}
     suffix = f"-{record.eval.features}"  # which is in the line above
     headers = ["group", "images", *(metric_title(c.info, record.eval.features).replace(suffix, "") for c in metrics)]
-    align = ["left", *["right"] * (len(headers) - 1)]
-    table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     run = record.run
     which = f"seed {run.seed}" if isinstance(run, RunSpec) else "made elsewhere"
     heading = f"{run.dataset.name} {run.label} {which} ({run.run_id}), scored in {record.eval.features}"
     if against := REFERENCES.get(record.eval.reference):
         heading += f" against {against}"
     notes = [*flag_notes(flags), *memorised_notes([Row(run.label, (record,))]), *remarks(record.scores)]
-    return "\n".join([heading, table, *notes])
+    forms = [line.replace(suffix, "") for c in metrics if (line := _form(record, c))]
+    return "\n".join([heading, _narrow(headers, rows), *forms, *notes])
+
+
+def _narrow(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, or several where it would be wider than a terminal; each with the first two columns."""
+
+    def table(columns: Sequence[int]) -> str:
+        align = ["left", *["right"] * (len(columns) - 1)]
+        header, *body = ([line[c] for c in columns] for line in (headers, *rows))
+        return str(tabulate(body, header, tablefmt="simple", disable_numparse=True, colalign=align))
+
+    parts = [[0, 1]]
+    for column in range(2, len(headers)):
+        if len(parts[-1]) > 2 and max(map(len, table([*parts[-1], column]).splitlines())) > WIDTH:
+            parts.append([0, 1])
+        parts[-1].append(column)
+    return "\n\n".join(table(columns) for columns in parts)
+
+
+def _form(record: Record, column: Column) -> str:
+    """How a figure was computed, and its value in another form; empty where there is nothing to say."""
+    said = [how_computed([record], column.info)]
+    if other := other_form([record], column.info):
+        said.append(f"{FORMS[column.metric].other}: {other}")
+    return f"{figure_name(record, column.info)}: {'; '.join(said)}" if any(said) else ""
 
 
 def main_score(records: Collection[Record]) -> str:

@@ -9,6 +9,7 @@ from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.first_table import named
 from ltgen_bench.leaderboard.markdown import folded, table
 from ltgen_bench.leaderboard.notes import flag_notes, mark
+from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, figure_name, figures_of, short_name, shown_metrics
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table
@@ -36,7 +37,13 @@ def _by_group(board: Board, metric: MetricSpec) -> list[str]:
         [named(row), *(f"**{row.cell(c)}**" if row in leading[c] else row.cell(c) for c in columns)]
         for row in board.all_rows
     ]
-    return [f"**{short_name(board.records[0], metric)} {ARROWS[metric.better]}**".rstrip(), table(headers, body)]
+    others = [other_form(row.records, metric) for row in board.all_rows]
+    if any(others):
+        headers.append(f"overall, {FORMS[metric.name].other}")
+        body = [[*cells, other or MISSING] for cells, other in zip(body, others, strict=True)]
+    title = f"**{short_name(board.records[0], metric)} {ARROWS[metric.better]}**".rstrip()
+    how = how_computed(board.records, metric)
+    return [title, *([f"Overall: {how}."] if how else []), table(headers, body)]
 
 
 def _per_class(board: Board) -> list[str]:

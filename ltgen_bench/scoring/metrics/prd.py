@@ -88,6 +88,7 @@ class RecallOfDistributions(_OfAll):
     name = "F8"
     better = "higher"
     decimals = 3
+    columns = ("overall", "majority", "minority")
 
 
 class PrecisionOfDistributions(_OfAll):
@@ -96,6 +97,7 @@ class PrecisionOfDistributions(_OfAll):
     name = "F1/8"
     better = "higher"
     decimals = 3
+    columns = ("overall", "majority", "minority")
 
 
 def _of_scopes(scoring: Scoring) -> dict[str, tuple[tuple[F, F], Figures]]:

@@ -41,6 +41,7 @@ class PrecisionOfAll(_OfAll):
     name = "precision-all"
     better = "higher"
     decimals = 3
+    columns = ("overall", "majority", "minority")
 
 
 class RecallOfAll(_OfAll):
@@ -49,6 +50,7 @@ class RecallOfAll(_OfAll):
     name = "recall-all"
     better = "higher"
     decimals = 3
+    columns = ("overall", "majority", "minority")
 
 
 def _of_scopes(scoring: Scoring) -> dict[str, tuple[tuple[Neighbours, ...], Figures]]:
