@@ -104,7 +104,7 @@ def check_apart(asked: Sequence[Evaluation], specs: Sequence[EvalSpec]) -> None:
         if mine.protocol and its.protocol and "omega" not in {**mine.sample, **its.sample}:
             raise UsageError(
                 f"--protocol {mine.protocol.name},{its.protocol.name}: here they differ in omega alone, {values}; say "
-                f"which you want with --omega W,..., or name one of them"
+                "which you want with --omega W,..., or name one of them"
             )
 
 
