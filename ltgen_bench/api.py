@@ -36,6 +36,7 @@ from ltgen_bench.runs.run_folder import find_run
 from ltgen_bench.scoring.extractors import extractor
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.presets import PRESETS
+from ltgen_bench.spec.serialise import typed
 from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -218,12 +219,12 @@ def _refuse_unknown(options: Mapping[str, object], kind: type, function: Callabl
 
 def _settings(settings: Mapping[str, object] | None) -> list[str]:
     """As they are typed after --set."""
-    return [f"{name}={_text(value)}" for name, value in (settings or {}).items()]
+    return [f"{name}={typed(value)}" for name, value in (settings or {}).items()]
 
 
 def _evaluations(options: EvaluationOptions) -> tuple[Evaluation, ...]:
     omega = options.get("omega", ())
-    omegas = map(_text, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
+    omegas = map(typed, omega if isinstance(omega, Iterable) and not isinstance(omega, str) else [omega])
     return asked_for(omegas, _names(options.get("protocol", ())))
 
 
@@ -241,13 +242,6 @@ def _names(names: str | Iterable[str]) -> list[str]:
 def _path(path: AnyPath) -> Path:
     """Absolute, because workers may run elsewhere."""
     return Path(path).expanduser().absolute()
-
-
-def _text(value: object) -> str:
-    """A setting's value as it is typed on the command line."""
-    if isinstance(value, tuple | list):
-        return ",".join(map(_text, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _data(options: Mapping[str, Any]) -> DataOptions:

@@ -297,7 +297,7 @@ def test_version(cli: Cli) -> None:
 def test_lists(cli: Cli) -> None:
     assert [line.split()[0] for line in cli("list", "methods").out.splitlines()] == ["methods", *METHODS.split(", ")]
     assert [line.split()[0] for line in cli("list", "datasets").out.splitlines()] == ["datasets", *DATASETS.split(", ")]
-    assert [line.split()[0] for line in cli("list", "presets").out.splitlines()] == ["presets", *PRESETS]
+    assert [line.split()[0] for line in cli("list", "presets").out.splitlines()] == ["presets", *PRESETS, *RECIPES]
     everything = cli("list")
     assert everything.code == 0
     assert everything.out == "".join(cli("list", what).out for what in ("methods", "datasets", "presets", "protocols"))

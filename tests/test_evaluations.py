@@ -67,7 +67,8 @@ def test_evaluations_differ_in_anything_and_share_the_rest(tmp_path: Path) -> No
     ("words", "sentence"),
     [
         ("--omega 0,x", "--omega x: write numbers with commas, for example 0,0.5,1,1.5,2"),
-        ("--omega ''", "--omega : write numbers with commas, for example 0,0.5,1,1.5,2"),
+        ("--omega ''", "--omega, a number is missing: write numbers with commas, for example 0,0.5,1,1.5,2"),
+        ("--omega 0,,1", "--omega, a number is missing: write numbers with commas, for example 0,0.5,1,1.5,2"),
         ("--omega nan", "--omega nan: write numbers with commas, for example 0,0.5,1,1.5,2"),
         ("--omega 1,0,1.0", "--omega: 1 is there twice; keep one of them"),
         ("--omega 0,-2", "sample.omega must be from -1 to 1000, not -2"),

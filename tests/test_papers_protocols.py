@@ -121,6 +121,7 @@ def test_omega_may_vary_only_where_the_paper_varies_it() -> None:
             "unknown protocol 'corl' in --protocol. Did you mean 'coral'? Known: cbdm, ccua, cm, ",
         ),
         (["--protocol", "cm,cm"], "--protocol: cm is there twice; keep one of them"),
+        (["--protocol", "cm,"], "--protocol: a name is missing; write names with commas, for example cm,cbdm"),
         (["--protocol", "ccua"], "--protocol ccua: its source does not state omega, and none is guessed; give --omega"),
         (
             ["--protocol", "cm", "--omega", "1", "--set", "sample.omega=1"],
@@ -161,6 +162,17 @@ def test_protocols_are_listed_and_shown(cli: Cli) -> None:
         "error: unknown protocol 'corl' in show protocol. Did you mean 'coral'? Known: cbdm, ccua, cm, coral, oc\n",
     )
     assert cli("show", "coral").err == "error: show coral: say what it is, ltgen-bench show protocol coral\n"
+
+
+@pytest.mark.parametrize("name", ["smoke", "cm"])
+def test_what_show_preset_prints_can_be_set(name: str, cli: Cli) -> None:
+    lines = cli("show", "preset", name).out.splitlines()
+    settings = [line.removeprefix("--set ") for line in lines if line.startswith("--set ")]
+    assert "sample.omega_minority=none" in settings
+    (job,), (usual,) = (jobs([], preset=name, settings=s) for s in (settings, ["train.flip=true"]))
+    assert job.eval == usual.eval
+    assert dataclasses.replace(job.run, train=usual.run.train) == usual.run
+    assert job.run.train == dataclasses.replace(usual.run.train, precision=(PRESETS | RECIPES)[name].train.precision)
 
 
 def test_as_a_preset_a_protocol_is_its_training_and_its_evaluation() -> None:

@@ -58,7 +58,7 @@ Against = Annotated[
     typer.Option(
         metavar="SET",
         help="Real images to score against: balanced (as many of each class), train (long-tailed) or test; default: "
-        "balanced, or as in the first score.",
+        "the protocol's, the first score's, or balanced.",
     ),
 ]
 
@@ -76,7 +76,8 @@ Features = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Feature extractor of the scores: inception, inception-legacy, efflite0@96; default: the preset's.",
+        help="Feature extractor of the scores: inception, inception-legacy, efflite0@96; default: the protocol's, the "
+        "first score's or the preset's.",
     ),
 ]
 

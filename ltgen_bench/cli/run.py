@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 `ltgen-bench run --method cm --dataset digitslt --set cm.w_div=1 --set train.steps=2000 --omega 0,0.5,1,1.5,2`
 
+`ltgen-bench run --method cm --dataset cifar10lt --preset paper --protocol cm,cbdm --snapshots 100000,200000`
+
 `ltgen-bench run --method cm --dataset imagefolder --data photos.zip --imbalance 50 --size 32 --dry-run`
 
 Exit codes: 0 all done, 1 something failed, 2 a mistake in the command, 130 interrupted."""

@@ -13,7 +13,7 @@ import typer
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.run_folder import RunFolder
-from ltgen_bench.spec.serialise import to_json
+from ltgen_bench.spec.serialise import to_json, typed
 from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ def list_plugins(what: str, _: Path) -> None:
 
 
 def list_presets(_: str, __: Path) -> None:
-    from ltgen_bench.spec.presets import PRESETS
+    from ltgen_bench.spec.presets import PRESETS, RECIPES
 
-    width = max(map(len, PRESETS))
-    for name, preset in PRESETS.items():
+    presets = PRESETS | RECIPES
+    width = max(map(len, presets))
+    for name, preset in presets.items():
         print(f"  {name:<{width}}  {preset.summary}")
 
 
@@ -108,7 +109,7 @@ def show_method(name: str) -> None:
     kind = registry.methods().load(name, f"show method {name}")
     print(f"{name}: {inspect.getdoc(kind)}\n\nfile: {registry.methods().entries()[name].origin}")
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        print(f"--set {name}.{field.name}={field.default}")
+        print(f"--set {name}.{field.name}={typed(field.default)}")
 
 
 def show_dataset(name: str) -> None:
@@ -129,8 +130,7 @@ def show_preset(name: str) -> None:
     specs = {"net": preset.net.resolved, "train": preset.train, "diffusion": preset.diffusion, "sample": preset.sample}
     for section, spec in specs.items():
         for key, value in vars(spec).items():
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            print(f"--set {section}.{key}={shown}")
+            print(f"--set {section}.{key}={typed(value)}")
 
 
 def show_protocol(name: str) -> None:

@@ -78,7 +78,8 @@ def sweep(omegas: Iterable[str]) -> tuple[Evaluation, ...]:
         try:
             omega = coerce(text.strip(), float, "--omega")
         except UsageError:
-            raise UsageError(f"--omega {text}: write numbers with commas, for example 0,0.5,1,1.5,2") from None
+            said = f"--omega {text}" if text.strip() else "--omega, a number is missing"
+            raise UsageError(f"{said}: write numbers with commas, for example 0,0.5,1,1.5,2") from None
         if omega in found:
             raise UsageError(f"--omega: {omega:g} is there twice; keep one of them")
         found[omega] = Evaluation({"omega": str(omega)})
@@ -103,7 +104,7 @@ def check_apart(asked: Sequence[Evaluation], specs: Sequence[EvalSpec]) -> None:
         if mine.protocol and its.protocol and "omega" not in {**mine.sample, **its.sample}:
             raise UsageError(
                 f"--protocol {mine.protocol.name},{its.protocol.name}: here they differ in omega alone, {values}; say "
-                f"which you want with --omega W,..., or name one of them"
+                "which you want with --omega W,..., or name one of them"
             )
 
 

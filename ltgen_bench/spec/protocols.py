@@ -210,6 +210,8 @@ def find(name: str, where: str) -> Protocol:
 def parse(names: Iterable[str]) -> tuple[Protocol, ...]:
     """Those of ["cm", "cbdm"]. Raises UsageError for one that is unknown, or there twice."""
     names = [name.strip() for name in names]
+    if not all(names):
+        raise UsageError("--protocol: a name is missing; write names with commas, for example cm,cbdm")
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--protocol: {twice[0]} is there twice; keep one of them")
     return tuple(find(name, "--protocol") for name in names)

@@ -193,6 +193,13 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     raise UsageError(f"{where} must be {_words(kind)}, not {short(value)}")
 
 
+def typed(value: object) -> str:
+    """A setting's value as it is typed on the command line."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(typed, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
 def _has_others(value: Any, kind: Any) -> bool:
     """Whether a value has fields that a dataclass has not, which it is then not read as: cheaper than an error."""
     return (

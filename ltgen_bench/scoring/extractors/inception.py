@@ -53,7 +53,7 @@ class LegacyInceptionFamily(InceptionFamily):
     """The same network as the long-tail papers feed it: resized bilinearly without antialiasing, scaled to 2x - 1.
 
     That is the input of pytorch-fid, of the code of CBDM and what came of it, and clean-fid's `legacy_pytorch`. FID is
-    another than with `inception`, 10 to 15 % less on CIFAR. torch-fidelity's is a third: its bilinear is TensorFlow's,
+    another than with `inception`, 9 to 15 % less on CIFAR. torch-fidelity's is a third: its bilinear is TensorFlow's,
     off by half a pixel, and its scale that of `inception`.
     """
 
