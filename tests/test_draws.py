@@ -137,3 +137,38 @@ def test_images_whose_labels_were_drawn_are_scored_as_they_are() -> None:
     assert scores["FD-fake"]["minority"]["n_gen"] == counts[list(GROUPS.minority)].sum()
     assert scores["mKID-fake"]["overall"]["n_gen"] == counts.min() < counts.max()
     assert scores["accuracy-fake"]["overall"]["n_gen"] == len(drawn)
+
+
+def drawn_labels(counts: list[int]) -> Images:
+    """So many of each class."""
+    whole = images(max(counts), 1)
+    return whole[np.flatnonzero(np.arange(len(whole)) % max(counts) < np.repeat(counts, max(counts)))]
+
+
+@pytest.mark.parametrize("cap", [10_000, 100])
+def test_of_drawn_labels_as_many_generated_as_real_images_are_compared(
+    cap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NEIGHBOURS_CAP", "KID_CAP"):
+        monkeypatch.setattr(scopes, name, cap)
+    counts = [36, 15, 28, 22, 19]
+    real = RealImages(images(100, 2), GROUPS)
+    scores = Scoring(drawn_labels(counts), real, EXTRACTOR, equal=False).scores()
+    for metric in ("recall", "precision", "density", "coverage", "KID"):
+        for scope, ids in (("overall", list(range(5))), *GROUPS):
+            found = scores[f"{metric}-fake"][scope]
+            available = min(sum(counts[c] for c in ids), cap * len(ids) // 5)
+            assert found["n_real"] == found["n_gen"] == available // len(ids) * len(ids), (metric, scope)
+    assert scores["recall-fake"]["overall"]["n_gen"] == min(sum(counts), cap)
+
+
+@pytest.mark.parametrize("long_tailed", [False, True])
+def test_what_is_kept_of_the_real_images_is_for_the_same_numbers_of_generated_ones(
+    long_tailed: bool, tmp_path: Path
+) -> None:
+    real = RealImages(images(100, 2), GROUPS)
+    if long_tailed:
+        real = RealImages(drawn_labels([80, 60, 50, 40, 35]), GROUPS, balanced=images(100, 2))
+    for counts in ([30, 26, 22, 18, 24], [18, 24, 22, 26, 30], [24, 24, 24, 24, 24], [30, 26, 22, 18, 24]):
+        fresh = Scoring(drawn_labels(counts), real, EXTRACTOR, equal=False).scores()
+        assert Scoring(drawn_labels(counts), real, EXTRACTOR, equal=False, cache=tmp_path).scores() == fresh, counts

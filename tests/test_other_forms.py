@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,18 @@ def test_a_row_without_the_other_form_has_none(make_record: MakeRecord) -> None:
     said, _, _, *rows = part(build([with_it, without])["digitslt"], "recall-legacy ↑")
     assert said == "Overall: k = 5, 9,000 to 10,000 real v 9,000 to 10,000 generated."
     assert {row.split("|")[1].strip(): row.split("|")[-2].strip() for row in rows} == {"cm": "0.320", "ddpm": "–"}
+
+
+def test_the_terminal_counts_all_images_not_those_of_a_draw(make_record: MakeRecord) -> None:
+    record = make_record(sample={"images": 123, "labels": "uniform"}, flag="n<d")
+    groups = ("overall", "majority", "minority")
+    of_all: dict[str, Any] = {"value": 5.0, "flag": "n<d", "n_real": 1740, "n_gen": 123}
+    of_draw = {"value": 0.1, "n_real": 120, "n_gen": 120}
+    record.scores["FD-efflite0@96"] = dict.fromkeys(groups, of_all)  # type: ignore[index]
+    record.scores["KID-efflite0@96"] = dict.fromkeys(groups, of_draw)  # type: ignore[index]
+    text = score_text(record)
+    assert "KID ↓" in text.splitlines()[1]
+    assert re.search(r"\noverall +123 +0\.1000 ", text)
 
 
 def test_small_pages_have_no_tables_of_all_images(make_record: MakeRecord) -> None:

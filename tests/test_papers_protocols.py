@@ -186,7 +186,7 @@ def test_as_a_preset_a_protocol_is_its_training_and_its_evaluation() -> None:
 
 
 def test_a_table_names_the_protocols_whose_settings_it_has(make_record: Callable[..., Record]) -> None:
-    small = make_record(features=LEGACY, sample=vars(SamplingSpec()))
+    small = make_record(features=LEGACY, sample=vars(SamplingSpec()), data={"size": 32})
     assert isinstance(small.run, RunSpec)
     papers = dataclasses.replace(small, run=dataclasses.replace(small.run, net=NetSpec(), train=TrainSpec()))
     about = "- as in papers (`ltgen-bench show protocol NAME`): "
@@ -198,6 +198,14 @@ def test_a_table_names_the_protocols_whose_settings_it_has(make_record: Callable
     assert about not in build([make_record()])["digitslt"]
     earlier = dataclasses.replace(papers, run=dataclasses.replace(papers.run, protocol=1))
     assert about not in build([earlier])["digitslt"]
+
+
+@pytest.mark.parametrize(("size", "said"), [(32, ""), (16, ", but at 16 pixels, not 32")])
+def test_beside_the_protocols_stands_another_image_size(
+    size: int, said: str, make_record: Callable[..., Record]
+) -> None:
+    record = make_record(features=LEGACY, sample=vars(SamplingSpec()), data={"size": size})
+    assert f": evaluated as by `cm`{said}\n" in build([record])["digitslt"]
 
 
 def test_images_made_elsewhere_have_no_protocol(tmp_path: Path, cli: Cli) -> None:

@@ -192,8 +192,9 @@ def test_tables_say_the_reference_and_never_mix_them(make_record: Callable[..., 
 def test_a_reference_that_is_not_there_is_refused_in_a_sentence(
     cli: Cli, name: str, message: str, tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "mine.npz", images=np.zeros((120, 8, 8), np.uint8), labels=np.arange(10).repeat(12))
-    for command in ("run --method ddpm", f"score --samples {tmp_path}/mine.npz"):
+    mine = tmp_path / "mine.npz"
+    np.savez(mine, images=np.zeros((120, 8, 8), np.uint8), labels=np.arange(10).repeat(12))
+    for command in ("run --method ddpm", f"score --samples '{mine}'"):
         got = cli(*shlex.split(f"{command} --dataset digitslt --features efflite0@32 --against {name}"))
         assert (got.code, got.err) == (2, f"error: {message}\n")
 

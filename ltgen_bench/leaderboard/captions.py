@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ltgen_bench.leaderboard.papers import SIZE
 from ltgen_bench.leaderboard.rows import run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name, short_name
 from ltgen_bench.runs.record import Record
@@ -47,7 +48,8 @@ def caption(records: Sequence[Record]) -> str:
     ]
     named = [f"{what} {' or '.join(f'`{name}`' for name in names)}" for what, names in _papers(run, score) if names]
     if named:
-        lines.append(f"- as in papers (`ltgen-bench show protocol NAME`): {'; '.join(named)}")
+        size = "" if run.dataset.size == SIZE else f", but at {run.dataset.size} pixels, not {SIZE}"
+        lines.append(f"- as in papers (`ltgen-bench show protocol NAME`): {'; '.join(named)}{size}")
     return "\n".join(lines)
 
 

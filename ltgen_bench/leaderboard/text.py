@@ -70,7 +70,8 @@ def score_text(record: Record) -> str:
     for group in SCOPES:
         of_group = [dataclasses.replace(column, group=group) for column in metrics]
         if known := [found for column in of_group if (found := column.figures(record))]:
-            rows.append([group, f"{known[0].get('n_gen', 0):,}", *(_cell(column, record) for column in of_group)])
+            made = Column("FD", group).figures(record) or known[0]  # of all images; others may be of a draw from them
+            rows.append([group, f"{made.get('n_gen', 0):,}", *(_cell(column, record) for column in of_group)])
             flags |= {flag for column in of_group for flag in column.flags(record)}
     suffix = f"-{record.eval.features}"  # which is in the line above
     headers = ["group", "images", *(metric_title(c.info, record.eval.features).replace(suffix, "") for c in metrics)]

@@ -151,8 +151,9 @@ class FeatureSet:
 class Comparison:
     """Real and generated images of the same classes. seed: of whatever is drawn from them.
 
-    The classes of each set are equally large; where the reference is a long-tailed set, those of the real one are not,
-    and draws from it are `in_proportion` and `halves_in_proportion`.
+    The classes of each set are equally large, as `paired` and `paired_distinct` take for granted. Those of a
+    long-tailed reference are not, nor those of generated images whose labels were drawn: there draws are
+    `in_proportion`, and from that reference `halves_in_proportion`.
     """
 
     real: FeatureSet

@@ -20,13 +20,15 @@ class Scopes:
     """Real and generated images, all of them ("overall") and those of each group of classes.
 
     classes: ids by scope; parts: the images of each scope. balanced: real images, as many of each class, for what needs
-    them; by default those of `whole`. A scope has its share of the images that are drawn for the whole, unless the
-    classes of the real ones are unequal (`long_tailed`): then it is drawn for by itself.
+    them; by default those of `whole`. A scope has its share of the images that are drawn for the whole. Where the
+    classes of the real ones are unequal (`long_tailed`), or those of generated ones whose labels were drawn, as many of
+    both are drawn for each scope by itself.
     """
 
     def __init__(self, whole: Comparison, groups: Groups, balanced: FeatureSet | None = None) -> None:
         self.whole, self.groups = whole, groups
         self.balanced, self.long_tailed = balanced or whole.real, not whole.real.is_balanced
+        self.unequal = self.long_tailed or not whole.generated.is_balanced
         self.classes = {"overall": sorted(c for _, ids in groups for c in ids)}
         self.classes |= {name: sorted(ids) for name, ids in groups}
         self.parts = {name: whole.of(ids) for name, ids in self.classes.items()}
@@ -37,14 +39,14 @@ class Scopes:
 
     def drawn(self, scope: str) -> Comparison:
         """Real and generated images, equally many, no real one twice: for nearest neighbours."""
-        if self.long_tailed:
-            return self.parts[scope].in_proportion(NEIGHBOURS_CAP, distinct=True)
+        if self.unequal:
+            return self.parts[scope].in_proportion(self._cap(scope, NEIGHBOURS_CAP), distinct=True)
         return self._drawn.of(self.classes[scope])
 
     def pooled(self, scope: str) -> Comparison:
         """Real and generated images, equally many: for KID."""
-        if self.long_tailed:
-            return self.parts[scope].in_proportion(KID_CAP, distinct=False)
+        if self.unequal:
+            return self.parts[scope].in_proportion(self._cap(scope, KID_CAP), distinct=False)
         return self._pooled.of(self.classes[scope])
 
     def as_papers_do(self, scope: str) -> Comparison | None:
@@ -58,6 +60,16 @@ class Scopes:
         if self.long_tailed:
             return self.parts[scope].halves_in_proportion(NEIGHBOURS_CAP)
         return self._halves.of(self.classes[scope])
+
+    def _cap(self, scope: str, cap: int) -> int:
+        """A scope's share, but of a long-tailed set as many as of the whole: a rare group has few enough."""
+        return cap if self.long_tailed else cap * len(self.classes[scope]) // len(self.ids)
+
+    @property
+    def sizes(self) -> int | list[int]:
+        """Generated images: how many decides which real ones are drawn beside them."""
+        of_scopes = [len(part.generated) for part in self.parts.values()]
+        return len(self.whole.generated) if self.whole.generated.is_balanced else of_scopes
 
     @functools.cached_property
     def _drawn(self) -> Comparison:

@@ -129,9 +129,8 @@ class Scoring:
         contents = [whole.real.labels, whole.real.digests]
         if self.scopes.balanced is not whole.real:
             contents += [self.scopes.balanced.labels, self.scopes.balanced.digests]
-        path = self.cache_file(
-            "reference", ReferenceStatistics.VERSION, contents, groups, len(whole.generated), whole.seed
-        )
+        sizes = self.scopes.sizes
+        path = self.cache_file("reference", ReferenceStatistics.VERSION, contents, groups, sizes, whole.seed)
         return cached_dataclass(ReferenceStatistics, path, lambda: ReferenceStatistics.of(self.scopes))
 
     @functools.cached_property
