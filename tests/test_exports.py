@@ -133,6 +133,21 @@ def test_html_is_one_page_with_nothing_from_elsewhere(make_record: MakeRecord) -
     assert "unsafe" not in policy
 
 
+def test_html_says_what_decides_first_and_notes_are_of_what_is_shown(make_record: MakeRecord) -> None:
+    records = records_of(make_record)
+    page = export("html", records)
+    heads = re.findall(r'class=""><button type="button">([^<]*)', page.partition("</thead>")[0])
+    assert heads[:3] == ["method", "helps", "seeds"]
+    assert heads[5:7] == ["FD minority ↓", "FD minority less ddpm"]
+    assert heads[-1] == "memorised"
+    assert '">-2.97 [-3.11, -2.82]' in page.replace("<strong>", "")  # cm less ddpm
+    assert "△" not in page
+    hidden = make_record("cb", 9.0)
+    hidden.scores["precision-efflite0@96"]["minority"]["flag"] = "n<4d"  # type: ignore[index]
+    assert re.findall(r"<li([^>]*)>△ ", export("html", [*records, hidden])) == [' class="more"']
+    assert re.findall(r"<li([^>]*)>△ ", export("html", [*records, make_record("cb", flag="n<4d")])) == [""]
+
+
 def test_formats_are_printed_or_written_and_leave_pages_alone(
     make_record: MakeRecord, cli: Cli, tmp_path: Path
 ) -> None:
