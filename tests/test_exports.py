@@ -166,6 +166,14 @@ def test_formats_are_printed_or_written_and_leave_pages_alone(
     assert printed.err.startswith("left out: ")
 
 
+@pytest.mark.parametrize("name", ["csv", "json", "latex", "html"])
+def test_nothing_is_written_of_no_results(cli: Cli, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "page"
+    got = cli("leaderboard", "--folder", tmp_path, "--format", name, "--output", file)
+    assert (got.code, got.err) == (2, f"error: no results in {tmp_path / 'results'}: nothing to give as {name}\n")
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

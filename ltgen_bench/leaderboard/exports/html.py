@@ -14,7 +14,7 @@ from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.first_table import OWN, cost_text, heading, memorised, missing_notes, named, seeds
+from ltgen_bench.leaderboard.first_table import OWN, cost_text, memorised, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, shown_metrics
@@ -93,7 +93,9 @@ def _columns(board: Board, first: Sequence[Column], more: Sequence[Column]) -> l
 
     def figure(column: Column, kind: str = "") -> _Shown:
         return _Shown(
-            heading(column, board), lambda row: _score(row, column, bold=row in leading[column], kind=kind), kind
+            column.title(board.records[0]),
+            lambda row: _score(row, column, bold=row in leading[column], kind=kind),
+            kind,
         )
 
     method, sets = ("method", "seeds") if board.of_runs else ("name", "sets")
@@ -104,7 +106,7 @@ def _columns(board: Board, first: Sequence[Column], more: Sequence[Column]) -> l
     for column in first:
         found.append(figure(column))
         if versus and column == board.minority:
-            name = f"{heading(column, board).removesuffix(' ↓')} less {board.versus[0].base.name}"
+            name = f"{column.title(board.records[0]).removesuffix(' ↓')} less {board.versus[0].base.name}"
             found.append(_Shown(name, lambda row: _difference(versus.get(id(row)), board.minority)))
     found.append(_Shown("memorised", lambda row: _cell(memorised(row), memorised(row), "text")))
     if any(board.cost(row) is not None for row in board.all_rows):
