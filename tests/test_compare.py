@@ -166,6 +166,14 @@ def test_bad_names_get_one_sentence(
     assert got.err.count("\n") == 1
 
 
+def test_folders_without_results_are_named(grid: list[Record], cli: Cli) -> None:
+    got = cli("compare", "cm", "ddpm", "--folder", "leaderboards/results")
+    told = (
+        "cm: there are no results in runs or leaderboards/results; --runs is a folder of runs, --folder one that holds"
+    )
+    assert (got.code, got.err) == (2, f"error: {told} results/\n")
+
+
 @pytest.mark.parametrize("by_id", [True, False])
 def test_a_run_without_a_result_says_why(make_record: MakeRecord, grid: list[Record], cli: Cli, by_id: bool) -> None:
     run = make_record("t2h", seed=4).run

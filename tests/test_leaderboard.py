@@ -101,7 +101,7 @@ def test_arrows_say_which_way_is_better(make_record: MakeRecord) -> None:
     assert header[2:6] == ["FD overall ↓", "FD majority ↓", "FD minority ↓", "recall minority ↑"]
     page = build([make_record(features="inception")])["digitslt"]
     assert tables(page)[0][0][2] == "FID overall ↓"
-    assert re.findall(r"^\*\*(.*)\*\*$", page, re.M) == ["FID ↓", "IS ↑", "recall ↑", "precision ↑", "accuracy ↑"]
+    assert re.findall(r"^\*\*(.*)\*\*$", page, re.M) == ["FID ↓", "IS ↑", "recall ↑", "precision ↑", "label accuracy ↑"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from ltgen_bench.leaderboard.dataset_page import dataset_pages
 from ltgen_bench.leaderboard.kept import Kept
 from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.of_page import pictures_of
 from ltgen_bench.leaderboard.pictures.picture import MADE_OF, PIXELS, Picture, PictureFile, _digest_of_pixels, made_of
 from ltgen_bench.runs.record import Record
@@ -156,8 +157,30 @@ def test_pictures_draw_what_the_board_says(make_record: MakeRecord, tmp_path: Pa
     assert classes["lines"]["ddpm"]["x"] == [170, 121, 87, 62, 44, 32, 23, 16, 11, 8]
     assert classes["lines"]["ddpm"]["y"][0] == pytest.approx(10 * np.mean([12.0, 12.3, 12.6]))
     overall = found["guidance"].shown["panels"][0]["lines"]
-    assert (overall["ddpm"]["x"], overall["cm"]["y"][0]) == ([0.5, 1.5], 8.5)
-    assert found["steps"].shown["panels"][0]["lines"]["ddpm"]["x"] == [400, 800]
+    assert (overall["ddpm (n 1)"]["x"], overall["cm (n 1)"]["y"][0]) == ([0.5, 1.5], 8.5)
+    assert found["steps"].shown["panels"][0]["lines"]["ddpm (n 1)"]["x"] == [400, 800]
+    assert found["guidance"].shown["below"].startswith("8x8, imbalance 20, 800 steps x 32, 500 images, efflite0@96 · ")
+    assert found["steps"].shown["below"].startswith("8x8, imbalance 20, batches of 32, 500 images, omega 1.5, ")
+
+
+def test_a_method_has_one_colour_on_a_page(make_record: MakeRecord, tmp_path: Path) -> None:
+    """Whatever its rank in a section is."""
+    order = {800: ("cm", "cb", "cbdm", "ddpm"), 400: ("ddpm", "cbdm", "cm", "cb")}
+    records = [
+        make_record(method, 9.0 + place, train={"steps": steps})
+        for steps, methods in order.items()
+        for place, method in enumerate(methods)
+    ]
+    (page,) = dataset_pages(records)
+    colours = []
+    for found in pictures_of(page, Kept(tmp_path)).values():
+        for picture in found:
+            if "ranked" in picture.shown:
+                looks = style.looks(picture.shown["ranked"], picture.shown["baseline"])
+                colours.append({name.split()[0]: look["color"] for name, look in looks.items()})
+    assert len(colours) == 3  # both trade-offs, and over steps
+    assert colours[0] == colours[1] == colours[2]
+    assert len(set(colours[0].values())) == 4
 
 
 def test_copies_and_unpublished_results_are_marked(make_record: MakeRecord, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ltgen_bench.leaderboard.cost import relative_cost
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.notes import UNRANKED
 from ltgen_bench.leaderboard.paired import SEEDS, Paired, Verdict
-from ltgen_bench.leaderboard.rows import Key, Row, is_plain, make_rows, newest_versions
+from ltgen_bench.leaderboard.rows import Key, Row, are_plain, is_plain, make_rows, newest_versions
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import Table
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -177,6 +177,11 @@ class Board:
         """Runs of configurations that have no row."""
         known = {row.records[0].run.config_id for row in self.all_rows}
         return [u for u in self.unfinished if u.run.config_id not in known]
+
+    def lost(self, *, plain: bool) -> Counter[str]:
+        """How many runs without a result each configuration without a row has, of the main table or of all others."""
+        newest = newest_versions(self.records) if self.of_runs else {}
+        return Counter(one.run.label for one in self.without_result if are_plain(one.run, newest) == plain)
 
     def _plain(self, methods: frozenset[str]) -> Row | None:
         return next((row for row in self.rows if row.methods == methods), None)

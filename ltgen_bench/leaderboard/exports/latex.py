@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.first_table import cost_text, heading, memorised, named, seeds
+from ltgen_bench.leaderboard.first_table import cost_text, memorised, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark
 from ltgen_bench.leaderboard.paired import LEVEL
 from ltgen_bench.leaderboard.rows import Row
@@ -97,7 +97,7 @@ def _table(caption: str, layout: str, heads: Sequence[str], lines: Iterable[Sequ
 
 def _head(column: Column, board: Board) -> str:
     """In two lines: of a metric and a group."""
-    metric, _, group = heading(column, board).partition(f" {column.group}")
+    metric, _, group = column.title(board.records[0]).partition(f" {column.group}")
     return _stacked(escaped(metric), escaped(f"{column.group}{group}"))
 
 

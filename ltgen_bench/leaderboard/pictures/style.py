@@ -50,10 +50,17 @@ def marks_said(rows: Sequence[Row]) -> str:
     return "".join(f" · {mark} {text}" for mark, text in said.items() if mark in found)
 
 
-def looks(names: Sequence[str], baseline: str | None) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each, in order of rank: the first ones have colours of their own."""
+def places(rows: Sequence[Row], names: Sequence[str], order: Sequence[str]) -> list[tuple[str, int]]:
+    """Of each drawn name, where its row stands among all of the page (order: their names)."""
+    return [(name, order.index(row.name)) for name, row in zip(names, rows, strict=True)]
+
+
+def looks(ranked: Iterable[tuple[str, int]], baseline: str | None) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each name, by its place on the page: the same in all of its pictures."""
     found: dict[str, dict[str, Any]] = {}
-    for place, name in enumerate(name for name in names if name != baseline):
+    for name, place in ranked:
+        if name == baseline:
+            continue
         colour, marker = COLOURS[place % len(COLOURS)], place // len(COLOURS)
         several = marker < len(MARKERS)
         found[name] = {"color": colour if several else OTHERS, "marker": MARKERS[marker] if several else "."}

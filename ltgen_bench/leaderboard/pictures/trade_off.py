@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def trade_off(name: str, title: str, board: Board) -> Picture | None:
-    """None where fewer than two rows have both distances."""
+def trade_off(name: str, title: str, board: Board, order: Sequence[str]) -> Picture | None:
+    """None where fewer than two rows have both distances. order: see `style.places`."""
     record, rows, names = board.records[0], board.all_rows, style.named(board.all_rows)
     lines = []
     for row, drawn in zip(rows, names, strict=True):
@@ -32,6 +32,7 @@ def trade_off(name: str, title: str, board: Board) -> Picture | None:
         "x": board.majority.title(record),
         "y": board.minority.title(record),
         "baseline": style.baseline_name(board, rows, names),
+        "ranked": style.places(rows, names, order),
         "lines": lines,
     }
     return Picture(name, f"{title}: distance of the minority against that of the majority, by method", shown, _draw)
@@ -40,7 +41,7 @@ def trade_off(name: str, title: str, board: Board) -> Picture | None:
 def _draw(shown: Mapping[str, Any]) -> Figure:
     lines, baseline = shown["lines"], shown["baseline"]
     names = [line["name"] for line in lines]
-    colours = style.looks(names, baseline)
+    colours = style.looks(shown["ranked"], baseline)
     listed = {name: colours[name] for name in names}
     inner, left = max(3.7, style.LISTED * len(lines)), 6.4
     width = left + style.width_of(names)
