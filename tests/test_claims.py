@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes import claims, claims_page, theory_page
+from ltgen_bench.probes import claims, claims_page, distances, theory_page
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
 from ltgen_bench.runs.record import Record
@@ -196,3 +196,22 @@ def test_the_page_of_the_theorems_is_of_what_is_kept_beside_it() -> None:
     figures = set(re.findall(r"\d\.\d{3}", reading))
     assert len(figures) > 15
     assert figures - set(opposed) <= set(re.findall(r"\d\.\d{3}", tables))
+
+
+def test_several_random_reserves_have_one_column_of_distances_and_copies_a_mark(
+    pruned: Make, make_record: Callable[..., Record]
+) -> None:
+    def scores(value: float, **more: Any) -> dict[str, dict[str, dict[str, Any]]]:
+        copies = {"memorised": {"overall": {"value": 0.5, "flag": "memorised"}}} if value == 4 else {}
+        return {"FD-efflite0@32": {"overall": {"value": value, **more}}, **copies}
+
+    evaluation = dataclasses.replace(make_record().eval, features="efflite0@32")
+    probe = pruned(0.1, 0.2, spec=PruningSpec(eval=evaluation))
+    networks = {"trained": scores(3, se=0.25), "without": scores(4), "random 1": scores(5), "random 2": scores(7)}
+    networks["random 2"]["FD-efflite0@32"]["overall"]["flag"] = "n<4d"
+    probe = dataclasses.replace(probe, result={**probe.result, "scores": networks})
+    assert {name: of["overall"] for name, of in distances.table(probe, "FD").items()} == {
+        "trained": "3.00 ± 0.25", "without": "4.00 ‡", "random": "6.00 ± 1.41 △"
+    }  # fmt: skip
+    assert distances.flags(probe, "FD") == {"memorised", "n<4d"}
+    assert [note[0] for note in distances.notes({"memorised", "n<4d"})] == ["△", "‡"]
