@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes import claims, claims_page, theory_page
+from ltgen_bench.probes import claims, claims_page, distances, pictures, theory_page
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
 from ltgen_bench.runs.record import Record
@@ -196,3 +197,53 @@ def test_the_page_of_the_theorems_is_of_what_is_kept_beside_it() -> None:
     figures = set(re.findall(r"\d\.\d{3}", reading))
     assert len(figures) > 15
     assert figures - set(opposed) <= set(re.findall(r"\d\.\d{3}", tables))
+
+
+def test_several_random_reserves_have_one_column_of_distances_and_copies_a_mark(
+    pruned: Make, make_record: Callable[..., Record]
+) -> None:
+    def scores(value: float, **more: Any) -> dict[str, dict[str, dict[str, Any]]]:
+        copies = {"memorised": {"overall": {"value": 0.5, "flag": "memorised"}}} if value == 4 else {}
+        return {"FD-efflite0@32": {"overall": {"value": value, **more}}, **copies}
+
+    evaluation = dataclasses.replace(make_record().eval, features="efflite0@32")
+    probe = pruned(0.1, 0.2, spec=PruningSpec(eval=evaluation))
+    networks = {"trained": scores(3, se=0.25), "without": scores(4), "random 1": scores(5), "random 2": scores(7)}
+    networks["random 2"]["FD-efflite0@32"]["overall"]["flag"] = "n<4d"
+    probe = dataclasses.replace(probe, result={**probe.result, "scores": networks})
+    assert {name: of["overall"] for name, of in distances.table(probe, "FD").items()} == {
+        "trained": "3.00 ± 0.25", "without": "4.00 ‡", "random": "6.00 ± 1.41 △"
+    }  # fmt: skip
+    assert distances.flags(probe, "FD") == {"memorised", "n<4d"}
+    assert [note[0] for note in distances.notes({"memorised", "n<4d"})] == ["△", "‡"]
+
+
+def test_the_legend_of_a_picture_covers_nothing(pruned: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"overall": 0.1, "majority": 0.1, "medium": 0.1, "minority": 0.2, **dict.fromkeys(NAMES, 0.1)}
+    variants = ["without", "25%", "50%", "75%", "random 1", "random 2"]
+    probe = pruned(0.1, 0.2)
+    for part in probe.result["losses"].values():
+        part["change"] = {name: figures(values) for name in variants}
+    scope = dict.fromkeys(("to_update", "to_majority", "to_minority", "same_sign", "opposed_same_sign"), 0.5)
+    gradients = dataclasses.replace(
+        probe, spec=DominanceSpec(), result={"scopes": {name: {**scope, "to_update_se": 0.1} for name in values}}
+    )
+    drawing, drawn = pictures.drawing, []
+
+    @contextlib.contextmanager
+    def kept(*words: Any) -> Iterator[Any]:
+        with drawing(*words) as figure:
+            yield figure
+        drawn.append(figure)
+
+    monkeypatch.setattr(pictures, "drawing", kept)
+    for found, legends in ((probe, [["without", "25%", "50%", "75%", "random"]]), (gradients, [
+        ["update", "majority", "minority"], ["all", "opposed ones"]
+    ])):  # fmt: skip
+        pictures.save(found, tmp_path / "picture.png")
+        figure = drawn.pop()
+        assert [[text.get_text() for text in legend.get_texts()] for legend in figure.legends] == legends
+        boxes = [legend.get_window_extent() for legend in figure.legends]
+        panels = [axes.get_tightbbox() for axes in figure.axes]  # with titles and labels
+        assert not any(box.overlaps(other) for box in boxes for other in [*panels, *(b for b in boxes if b is not box)])
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in boxes)

@@ -114,13 +114,13 @@ def distance_of(metric: str, variant: str) -> Figure:
     def figure(probe: ProbeFile, group: str) -> float | None:
         scores = probe.result.get("scores", {})
         of = [
-            found[metric][group]
+            found[metric][group]["value"]
             for name, found in scores.items()
             if name.startswith(variant) and group in found.get(metric, {})
         ]
-        if not of or scores["trained"][metric][group] <= 0:
+        if not of or (trained := float(scores["trained"][metric][group]["value"])) <= 0:
             return None
-        return 100 * (statistics.fmean(of) / float(scores["trained"][metric][group]) - 1)
+        return 100 * (statistics.fmean(of) / trained - 1)
 
     return figure
 

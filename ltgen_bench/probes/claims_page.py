@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.markdown import table
-from ltgen_bench.probes import claims, width_claim
+from ltgen_bench.leaderboard.notes import mark
+from ltgen_bench.probes import claims, distances, width_claim
 from ltgen_bench.probes.claims import Figure, Row, Section
 from ltgen_bench.probes.claims_picture import dots
 from ltgen_bench.probes.claims_text import CLAIMS, HEAD
 from ltgen_bench.probes.probe_file import ProbeFile, probes_in
-from ltgen_bench.probes.tables import DISTANCES
 from ltgen_bench.probes.theory_measured import Assessment
 from ltgen_bench.scoring.metric_table import metric_name, metric_title
 from ltgen_bench.storage.atomic_files import atomic_write
@@ -118,9 +118,9 @@ def _changes(section: Section, picture: Path, before: Sequence[str] = (), more: 
         for part in PARTS
     }
     losses = [f"Change of the loss {where}, %:\n\n{_gaps(rows)}" for where, rows in panels.items()]
-    distances = [_gaps_of_distance(section, metric, variants) for metric in _metrics(section)]
+    scores = [_gaps_of_distance(section, metric, variants) for metric in distances.metrics(section.probes[0])]
     dots(picture, f"{section.probes[0].spec.kind}: {section.title}", panels, "change of the denoising loss, %")
-    return _section(section, picture, [*before, *losses, *more, *distances])
+    return _section(section, picture, [*before, *losses, *more, *scores])
 
 
 def _dominance(section: Section, picture: Path) -> str:
@@ -176,18 +176,12 @@ def _gaps(rows: Sequence[Row]) -> str:
 
 
 def _gaps_of_distance(section: Section, metric: str, variants: Sequence[str]) -> str:
-    spec = section.probes[0].spec.eval  # type: ignore[attr-defined]
+    spec = distances.evaluation(section.probes[0])
     name, title = metric_name(metric, spec.features), metric_title(metric, spec.features)
     rows = [row for v in variants for row in section.rows(claims.distance_of(name, v), f", {v}")]
-    return f"Change of {title}, %, {spec.sample.images:,} images:\n\n{_gaps(rows)}"
-
-
-def _metrics(section: Section) -> list[str]:
-    probe = section.probes[0]
-    if "scores" not in probe.result:
-        return []
-    features = probe.spec.eval.features  # type: ignore[attr-defined]
-    return [metric for metric in DISTANCES if metric_name(metric, features) in probe.result["scores"]["trained"]]
+    marked = {flag for probe in section.probes for flag in distances.flags(probe, metric)}
+    head = f"Change of {title}{mark(marked)}, %, {spec.sample.images:,} images:"
+    return "\n\n".join([head, _gaps(rows), *distances.notes(marked)])
 
 
 def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ltgen_bench.drawing import drawable
 from ltgen_bench.probes.drawing import COLOURS, MARKERS, drawing, tidy
@@ -13,7 +13,9 @@ from ltgen_bench.probes.tables import summarised
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+Place = Literal["outside lower left", "outside lower center", "outside lower right"]
 NAMED = 20
 """Classes whose counts there is room for."""
 
@@ -34,7 +36,7 @@ def _draw_changes(found: ProbeFile, path: Path) -> None:
             axes.axhline(0, color="#888888", linewidth=0.8)
             tidy(axes, f"on {name} images", "", "change of the denoising loss, %" if axes is panels[0] else "")
             _name_classes(axes, found)
-        _legend(panels[-1])
+        _legend(figure, panels[-1], "outside lower center")
         figure.suptitle(drawable(f"{found.title}: {found.spec.kind}"), fontsize=9, parse_math=False)
 
 
@@ -46,7 +48,8 @@ def _draw_dominance(found: ProbeFile, path: Path) -> None:
     }
     with drawing(path, 9.5, 3.6) as figure:
         panels = figure.subplots(1, 2)
-        for axes, (title, lines) in zip(panels, shown.items(), strict=True):
+        places: tuple[Place, ...] = ("outside lower left", "outside lower right")
+        for axes, place, (title, lines) in zip(panels, places, shown.items(), strict=True):
             for number, (label, key) in enumerate(lines.items()):
                 _points(
                     axes,
@@ -58,7 +61,7 @@ def _draw_dominance(found: ProbeFile, path: Path) -> None:
                 )
             tidy(axes, title, "")
             _name_classes(axes, found)
-            _legend(axes)
+            _legend(figure, axes, place)
         panels[1].axhline(0.5, color="#888888", linewidth=0.8)
         figure.suptitle(drawable(f"{found.title}: {found.spec.kind}"), fontsize=9, parse_math=False)
 
@@ -89,9 +92,10 @@ def _points(
     axes.plot([], [], marker=marker, color=colour, ms=3, linewidth=1, label=label)
 
 
-def _legend(axes: Axes) -> None:
-    """Above the panel, where nothing is drawn."""
-    axes.legend(fontsize=7, frameon=False, ncols=6, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
+def _legend(figure: Figure, axes: Axes, place: Place) -> None:
+    """Of what is drawn in a panel, below all of them."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, frameon=False, ncols=len(labels), loc=place)
 
 
 def _name_classes(axes: Axes, found: ProbeFile) -> None:

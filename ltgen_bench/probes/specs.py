@@ -47,6 +47,7 @@ class PruningSpec(ProbeSpec):
     """
 
     kind: ClassVar[str] = "pruning"
+    version: int = field(default=2, kw_only=True)  # 1: scores were kept without errors and warnings
     percents: tuple[float, ...] = (10.0,)
     per: Literal["layer", "network"] = "layer"
     loss: DrawSpec = DrawSpec()
@@ -59,6 +60,7 @@ class ReserveSpec(ProbeSpec):
     from `loss.seed`. eval: how the networks are scored, if they are."""
 
     kind: ClassVar[str] = "reserve"
+    version: int = field(default=2, kw_only=True)  # 1: as of pruning
     shares: tuple[float, ...] = (0.25, 0.5, 0.75)
     random: int = 3
     loss: DrawSpec = DrawSpec()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tabulate import tabulate
 
+from ltgen_bench.probes import distances
+from ltgen_bench.probes.distances import RANDOM, Cell, spread
 from ltgen_bench.probes.probe_file import ProbeFile
-from ltgen_bench.scoring.metric_table import SCOPES, metric_name, metric_title
-from ltgen_bench.spec.specs import EvalSpec
+from ltgen_bench.scoring.metric_table import SCOPES, metric_title
 
 NONE = "–"
-DISTANCES = ("FD", "FD64", "KID")
-RANDOM = "random"
 ROUNDING = 1e-9
 """Of a cosine of 1."""
-Cell = tuple[float | None, float | None]
-"""A value and what follows ±; None for what is not known."""
 
 
 def text(found: ProbeFile, *, per_class: bool) -> str:
@@ -58,49 +54,39 @@ def summarised(change: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[st
     }
     if random:
         found[RANDOM] = {
-            scope: _spread([change[name][scope]["value"] for name in random]) for scope in change[random[0]]
+            scope: spread([change[name][scope]["value"] for name in random]) for scope in change[random[0]]
         }
     return found
 
 
-def scored(found: ProbeFile, metric: str) -> dict[str, dict[str, Cell]]:
-    """A metric's figures, {variant: {scope: ...}}, the random ones as in `summarised`; empty without scores."""
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]] = found.result.get("scores", {})
-    of_metric = {name: metrics[metric] for name, metrics in scores.items() if metric in metrics}
-    random = [name for name in of_metric if name.startswith(RANDOM)]
-    table: dict[str, dict[str, Cell]] = {
-        name: {scope: (value, None) for scope, value in of_scope.items()}
-        for name, of_scope in of_metric.items()
-        if name not in random
-    }
-    if random:
-        table[RANDOM] = {scope: _spread([of_metric[name][scope] for name in random]) for scope in of_metric[random[0]]}
-    return table
-
-
 def _distances(found: ProbeFile) -> Iterator[tuple[str, Rows]]:
-    spec = found.spec.eval  # type: ignore[attr-defined]
-    assert isinstance(spec, EvalSpec)
-    for metric in DISTANCES:
-        if table := scored(found, metric_name(metric, spec.features)):
-            rows = [["", *table]]
-            for scope in SCOPES:
-                if scope in next(iter(table.values())):
-                    rows.append([scope, *(_plain(of_scope[scope]) for of_scope in table.values())])
-            yield f"{metric_title(metric, spec.features)}, {spec.sample.images:,} images", rows
+    for metric in distances.metrics(found):
+        table = distances.table(found, metric)
+        scopes = [scope for scope in SCOPES if scope in next(iter(table.values()))]
+        rows = [["", *table], *([scope, *(of[scope] for of in table.values())] for scope in scopes)]
+        spec = distances.evaluation(found)
+        yield f"{metric_title(metric, spec.features)}, {spec.sample.images:,} images", rows
 
 
 def _notes(found: ProbeFile) -> list[str]:
     result = found.result
     if found.spec.kind == "pruning":
         removed = ", ".join(f"{name}: {count:,}" for name, count in result["removed"].items())
-        return [f"weights removed, of {result['weights']:,}: {removed}"]
+        return [f"weights removed, of {result['weights']:,}: {removed}", *_score_notes(found)]
     energy = ", ".join(f"{name}: {share:.0%}" for name, share in result["energy"].items())
     return [
         f"the reserve: rank {result['rank']} in {result['layers']} layers, {result['strength']:.1%} as strong as their "
         f"weights\na part is its largest singular directions, by number; they hold of its square: {energy}\n"
-        f"{RANDOM}: singular vectors at random, the same singular values; ± between the draws"
+        f"{RANDOM}: singular vectors at random, the same singular values; ± between the draws",
+        *_score_notes(found),
     ]
+
+
+def _score_notes(found: ProbeFile) -> list[str]:
+    if not (metrics := distances.metrics(found)):
+        return []
+    marks = distances.notes(distances.flags(found, *metrics))
+    return ["\n".join(["± of a distance: standard error of drawing the images anew, where it is known", *marks])]
 
 
 def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str, Rows]]:
@@ -168,20 +154,11 @@ def _scopes(found: Mapping[str, Any], per_class: bool) -> list[str]:
     return [scope for scope in found if per_class or scope in SCOPES]
 
 
-def _spread(values: Sequence[float]) -> Cell:
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
 def _percent(cell: Cell) -> str:
     value, se = cell
     if value is None:
         return NONE
     return f"{100 * value:+.2f}" + (f" ± {100 * se:.2f}" if se is not None else "")
-
-
-def _plain(cell: Cell) -> str:
-    value, spread = cell
-    return NONE if value is None else f"{value:.4g}" + (f" ± {spread:.2g}" if spread is not None else "")
 
 
 def _table(rows: Rows) -> str:

@@ -31,7 +31,8 @@ Report = Callable[[str, float, float], None]
 """report(stage, done, total)."""
 BASE = "trained"
 """What the trained network is called among the variants."""
-Scores = dict[str, dict[str, float]]
+Scores = dict[str, dict[str, dict[str, Any]]]
+"""{metric: {scope: {"value": ..., and where it has one, "se": standard error, "flag": what the scorer warns of}}}."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,11 @@ class Variants:
 
 
 def figures(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Scores:
-    """The values of a record's scores, overall and by group."""
+    """Of a record's scores, overall and by group, what is shown."""
     return {
-        metric: {scope: float(found["value"]) for scope, found in groups.items()}
+        metric: {
+            scope: {name: of[name] for name in ("value", "se", "flag") if name in of} for scope, of in groups.items()
+        }
         for metric, groups in scores.items()
         if groups.keys() <= set(SCOPES)
     }

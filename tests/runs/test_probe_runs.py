@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_an_interrupted_probe_goes_on(
     assert result_of(ddpm) == result_of(whole)
 
 
-def test_changed_networks_are_scored_beside_the_trained_one(cli: Cli, ddpm: Path) -> None:
+def test_changed_networks_are_scored_beside_the_trained_one(cli: Cli, ddpm: Path, tmp_path: Path) -> None:
     fewer = ("--set", "sample.images=120", "--set", "sample.steps=2", "--features", "efflite0@32")
     done = cli("probe", "pruning", ddpm, "--percent", "0,50", *FEW, "--score", *fewer)
     assert (done.code, done.err) == (0, "")
@@ -171,6 +172,15 @@ def test_changed_networks_are_scored_beside_the_trained_one(cli: Cli, ddpm: Path
     scores = result_of(ddpm)["scores"]
     assert scores["0%"] == scores["trained"] != scores["50%"]
     assert set(scores["50%"]["FD-efflite0@32"]) == {"overall", "majority", "medium", "minority"}
+    # Too few images for this distance: marked in every cell, as on leaderboards.
+    _, _, table = done.out.partition("FD-efflite0@32 ↓, 120 images\n")
+    (line,) = re.findall(r"^majority .*$", table.partition("\n\n")[0], re.MULTILINE)
+    assert re.fullmatch(r"majority( +\d+\.\d\d ± \d+\.\d\d ⚠){3}", line)
+    assert "\n⚠ fewer images than feature dimensions" in done.out
+    assert cli("probe", "page", ddpm, "--page", tmp_path / "claims").code == 0
+    page = (tmp_path / "claims" / "README.md").read_text()
+    assert "Change of FD-efflite0@32 ↓ ⚠, %, 120 images:" in page
+    assert "\n⚠ fewer images than feature dimensions" in page
 
 
 @pytest.mark.parametrize(
