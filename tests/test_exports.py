@@ -141,6 +141,7 @@ def test_html_says_what_decides_first_and_notes_are_of_what_is_shown(make_record
     assert heads[5:7] == ["FD minority ↓", "FD minority less ddpm"]
     assert heads[-1] == "memorised"
     assert '">-2.97 [-3.11, -2.82]' in page.replace("<strong>", "")  # cm less ddpm
+    assert 'title="2 pairs of seeds, of 3 that it takes; no pair at seed 2">not resolved<' in page  # cm+cbdm
     assert "△" not in page
     hidden = make_record("cb", 9.0)
     hidden.scores["precision-efflite0@96"]["minority"]["flag"] = "n<4d"  # type: ignore[index]

@@ -117,7 +117,8 @@ def _columns(board: Board, first: Sequence[Column], more: Sequence[Column]) -> l
 def _claim(versus: Versus | None) -> str:
     answer = versus.claim.answer if versus else None
     kind = {"yes": "text yes", "no": "text no"}.get(answer or "", "text")
-    return _cell(answer or MISSING, answer, kind)
+    why = "; ".join(versus.claim.why) if versus else ""
+    return _cell(answer or MISSING, answer, kind, why)
 
 
 def _difference(versus: Versus | None, column: Column) -> str:
@@ -163,5 +164,7 @@ def _opened(text: str, value: float | None, by_seed: str, *, bold: bool, kind: s
     )
 
 
-def _cell(text: str, value: float | str | None, kind: str = "") -> str:
-    return f'<td class="{kind}" data-value="{"" if value is None else escape(str(value))}">{escape(text)}</td>'
+def _cell(text: str, value: float | str | None, kind: str = "", said: str = "") -> str:
+    """said: what the pointer over it shows."""
+    title = f' title="{escape(said)}"' if said else ""
+    return f'<td class="{kind}" data-value="{"" if value is None else escape(str(value))}"{title}>{escape(text)}</td>'
