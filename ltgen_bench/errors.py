@@ -33,4 +33,6 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Usag
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"unknown {kind} {short(name)}{f' in {where}' if where else ''}.{hint} Known: {', '.join(known)}")
+    return UsageError(
+        f"unknown {kind} {short(name)}{f' in {where}' if where else ''}.{hint} Known: {', '.join(known) or 'none'}"
+    )

@@ -161,6 +161,7 @@ def _record(
         f"IS{suffix}": {"overall": 2.0 + fd / 100, "majority": 1.9, "minority": 1.7},
         f"recall{suffix}": {"overall": 0.5, "majority": 0.6, "minority": 0.25},
         f"precision{suffix}": {"overall": 0.75, "majority": 0.8, "minority": 0.7},
+        f"accuracy{suffix}": {"overall": 0.8, "majority": 0.9, "minority": 0.6},
     }
     scores: dict[str, dict[str, dict[str, Any]]] = {}
     for metric, groups_ in values.items():

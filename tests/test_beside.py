@@ -104,11 +104,14 @@ def test_runs_without_a_result_stay_with_their_reason(make_record: MakeRecord, c
     failed(make_record("cm", seed=2))
     run_of(make_record("cb", seed=2))
     failed(make_record("t2h"))
+    failed(make_record("cm", params={"w_div": 1.0}))
     failed(make_record("ddpm", train={"steps": 9}), "out of memory")
     cli("leaderboard", "--runs", "runs")
     page = Path("runs/leaderboard/digitslt.md").read_text()
     seeds = {"cb ◆": "2 of 3", "cm ◆": "2 of 3", "ddpm ◆": "2", "t2h": "0 of 1"}
-    assert {name: cells[0] for name, cells in rows(page).items()} == seeds
+    main, apart = page.split("### Other hyper-parameters")
+    assert {name: cells[0] for name, cells in rows(main).items()} == seeds
+    assert rows(apart)["cm (cm.w_div=1.0)"][0] == "0 of 1"
     assert set(rows(page)["t2h"][1:]) == {"–"}
     assert "\n- cm without seed 2 (failed: loss is nan at step 12).\n" in page
     assert "\n- cb without seed 2 (waiting).\n" in page

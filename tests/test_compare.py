@@ -11,6 +11,8 @@ import pytest
 
 import ltgen_bench
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.folder import published
+from ltgen_bench.leaderboard.pages import build
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import write_json
@@ -164,6 +166,14 @@ def test_bad_names_get_one_sentence(
     assert got.err.count("\n") == 1
 
 
+def test_folders_without_results_are_named(grid: list[Record], cli: Cli) -> None:
+    got = cli("compare", "cm", "ddpm", "--folder", "leaderboards/results")
+    told = (
+        "cm: there are no results in runs or leaderboards/results; --runs is a folder of runs, --folder one that holds"
+    )
+    assert (got.code, got.err) == (2, f"error: {told} results/\n")
+
+
 @pytest.mark.parametrize("by_id", [True, False])
 def test_a_run_without_a_result_says_why(make_record: MakeRecord, grid: list[Record], cli: Cli, by_id: bool) -> None:
     run = make_record("t2h", seed=4).run
@@ -182,3 +192,35 @@ def test_rows_that_are_the_same_keep_no_other_from_being_compared(
     got = cli("compare", "after", "leaderboards")
     assert "A: after (cm)\n" in got.out
     assert "ddpm" not in got.out
+
+
+def test_copies_are_not_ranked(make_record: MakeRecord, grid: list[Record], cli: Cli) -> None:
+    store([make_record("cb", 5.0, seed=seed, memorised="minority") for seed in range(3)], "leaderboards")
+    got = cli("compare", "cb", "ddpm")
+    assert " ".join(line(got.out, "FD", "minority")).endswith("3 of 3 not ranked ‡")
+    assert " ".join(line(got.out, "FD", "majority")).endswith("3 of 3 better")
+    (found,) = json.loads(cli("compare", "cb", "ddpm", "--json").out)
+    assert {f["verdict"] for f in found["figures"] if f["group"] == "minority"} == {"not ranked"}
+    (cells,) = [row for row in build(published(Path("leaderboards"))[0])["digitslt"].splitlines() if "3/3 ‡" in row]
+    assert cells.startswith("| cb ")
+    assert [cell.strip()[:2] for cell in cells.split("|")[2:4]] == ["-6", "**"]  # minority, majority
+
+
+def test_the_main_table_comes_first_and_others_are_a_line(
+    make_record: MakeRecord, grid: list[Record], cli: Cli
+) -> None:
+    for unlike in ({"sample": {"omega": 0.0, "images": 9000}}, {"train": {"steps": 400}}):
+        store([make_record("cm", 5.0, **unlike), make_record("ddpm", 7.0, **unlike)], "leaderboards")
+    got = cli("compare", "cm", "ddpm")
+    first, *others = got.out.splitlines()
+    main = "omega 0, efflite0@96"  # the most images: as the page of these results begins
+    assert main in build(published(Path("leaderboards"))[0])["digitslt"].split("\n## ")[1].splitlines()[0]
+    assert main in first
+    lines = [line for line in others if line.startswith("- ")]
+    assert got.out.count("paired at seed") == 1
+    assert others[-3:] == ["Other tables, A - B (--json has all of their figures):", *lines]
+    told = "FD minority -1.90 [-2.15, -1.65], -15 %, 3/3: better; FD majority -1.90 [-2.15, -1.65], -19 %, 3/3: better"
+    assert any(
+        f"800 steps x 32, 500 images, omega 1.5, efflite0@96, cm and ddpm: {told}; claim: yes" in e for e in lines
+    )
+    assert len(json.loads(cli("compare", "cm", "ddpm", "--json").out)) == 3

@@ -82,7 +82,7 @@ def test_latex_compiles(make_record: MakeRecord, tmp_path: Path) -> None:
     engine = shutil.which("tectonic") or shutil.which("pdflatex")
     if engine is None:
         pytest.skip("there is no tectonic and no pdflatex")
-    document = [r"\documentclass{article}", r"\usepackage{booktabs}", r"\begin{document}"]
+    document = [r"\documentclass{article}", r"\usepackage{booktabs,graphicx}", r"\begin{document}"]
     text = "\n".join([*document, export("latex", hostile(make_record)), r"\end{document}"])
     (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
     halt = ["-interaction=nonstopmode", "-halt-on-error"] if engine.endswith("pdflatex") else ["--only-cached"]
@@ -90,6 +90,7 @@ def test_latex_compiles(make_record: MakeRecord, tmp_path: Path) -> None:
     if "--only-cached" in halt and made.returncode != 0 and "cache" in made.stderr:
         pytest.skip("tectonic has not downloaded its packages")
     assert made.returncode == 0, made.stdout[-2000:]
+    assert "Overfull" not in made.stdout + made.stderr
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
 
 
@@ -132,6 +133,21 @@ def test_html_is_one_page_with_nothing_from_elsewhere(make_record: MakeRecord) -
     assert "unsafe" not in policy
 
 
+def test_html_says_what_decides_first_and_notes_are_of_what_is_shown(make_record: MakeRecord) -> None:
+    records = records_of(make_record)
+    page = export("html", records)
+    heads = re.findall(r'class=""><button type="button">([^<]*)', page.partition("</thead>")[0])
+    assert heads[:3] == ["method", "helps", "seeds"]
+    assert heads[5:7] == ["FD minority ↓", "FD minority less ddpm"]
+    assert heads[-1] == "memorised"
+    assert '">-2.97 [-3.11, -2.82]' in page.replace("<strong>", "")  # cm less ddpm
+    assert "△" not in page
+    hidden = make_record("cb", 9.0)
+    hidden.scores["precision-efflite0@96"]["minority"]["flag"] = "n<4d"  # type: ignore[index]
+    assert re.findall(r"<li([^>]*)>△ ", export("html", [*records, hidden])) == [' class="more"']
+    assert re.findall(r"<li([^>]*)>△ ", export("html", [*records, make_record("cb", flag="n<4d")])) == [""]
+
+
 def test_formats_are_printed_or_written_and_leave_pages_alone(
     make_record: MakeRecord, cli: Cli, tmp_path: Path
 ) -> None:
@@ -148,6 +164,14 @@ def test_formats_are_printed_or_written_and_leave_pages_alone(
     printed = cli("leaderboard", "--folder", boards, "--format", "csv")
     assert (printed.code, len(pd.read_csv(io.StringIO(printed.out)))) == (1, len(figures(records)))
     assert printed.err.startswith("left out: ")
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "latex", "html"])
+def test_nothing_is_written_of_no_results(cli: Cli, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "page"
+    got = cli("leaderboard", "--folder", tmp_path, "--format", name, "--output", file)
+    assert (got.code, got.err) == (2, f"error: no results in {tmp_path / 'results'}: nothing to give as {name}\n")
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

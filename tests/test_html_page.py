@@ -123,6 +123,13 @@ def test_all_scores_and_each_seed_are_a_press_away(page: Any) -> None:
     assert seed.text.startswith("0: ")
 
 
+def test_what_is_not_asked_for_fits_a_laptop(page: Any) -> None:
+    page.set_window_size(1280, 900)
+    page.find_element("id", "filter").send_keys("cm, ddpm")  # not the name that is a script
+    script = """return Array.from(document.querySelectorAll(".scroll")).map(box => box.scrollWidth - box.clientWidth)"""
+    assert set(page.execute_script(script)) == {0}
+
+
 def test_nothing_is_loaded_and_no_name_becomes_a_script(page: Any) -> None:
     assert HOSTILE in names(page)
     assert page.title == "Leaderboards"

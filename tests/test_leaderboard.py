@@ -101,7 +101,7 @@ def test_arrows_say_which_way_is_better(make_record: MakeRecord) -> None:
     assert header[2:6] == ["FD overall ↓", "FD majority ↓", "FD minority ↓", "recall minority ↑"]
     page = build([make_record(features="inception")])["digitslt"]
     assert tables(page)[0][0][2] == "FID overall ↓"
-    assert re.findall(r"^\*\*(.*)\*\*$", page, re.M) == ["FID ↓", "IS ↑", "recall ↑", "precision ↑"]
+    assert re.findall(r"^\*\*(.*)\*\*$", page, re.M) == ["FID ↓", "IS ↑", "recall ↑", "precision ↑", "label accuracy ↑"]
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,8 @@ def test_differences_are_paired_by_seed(make_record: MakeRecord) -> None:
     (added,) = [table for table in tables(page) if table[0][:2] == ["method", "against"]]
     interval = "-2.50 [-8.85, +3.85]"  # 12.706 x 0.7071 / sqrt(2) on both sides
     cells = [f"{interval}, -19 %, 2/2", f"{interval}, -25 %, 2/2", f"{interval}, -23 %, 2/2"]
-    assert added[1:] == [["cm+cbdm", "cbdm", *cells, "+0.000 [+0.000, +0.000], 0/2"]]  # cm alone has no row here
+    same = "+0.000 [+0.000, +0.000], 0/2"  # of recall and label accuracy
+    assert added[1:] == [["cm+cbdm", "cbdm", *cells, same, same]]  # cm alone has no row here
 
 
 def test_notes_explain_the_marks(sweep: list[Record]) -> None:

@@ -19,6 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ltgen_bench.leaderboard.dataset_page import dataset_pages
 from ltgen_bench.leaderboard.kept import Kept
+from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.of_page import pictures_of
 from ltgen_bench.leaderboard.pictures.picture import MADE_OF, PIXELS, Picture, PictureFile, _digest_of_pixels, made_of
 from ltgen_bench.runs.record import Record
@@ -65,6 +67,21 @@ def test_all_that_pages_and_index_link_to_is_there(make_record: MakeRecord, cli:
         assert all((boards / place).exists() for place in places)
         linked |= {boards / place for place in places}
     assert set((boards / "pictures").iterdir()) <= linked
+
+
+def test_classes_are_shown_by_a_distance_that_few_images_do_not_bias(make_record: MakeRecord, tmp_path: Path) -> None:
+    records = [with_classes(make_record(name, fd)) for name, fd in (("cm", 9.0), ("ddpm", 12.0))]
+    records[0].scores["class-FD64-efflite0@96"]["3"]["flag"] = "n<4d"  # type: ignore[index]
+    shown = pictures(records, tmp_path)["classes"].shown
+    assert (shown["y"], "△ fewer than 4 images" in shown["below"]) == ("class-FD64", True)  # there is no other
+    assert re.search(r"^\| 3 .* 13\.00 △ ", build(records)["digitslt"], re.M)
+    for record in records:
+        kid = {str(c): {"value": 0.01 * c} for c in range(10)}
+        record.scores["class-KID-efflite0@96"] = kid  # type: ignore[index]
+    shown = pictures(records, tmp_path)["classes"].shown
+    assert (shown["y"], "△" in shown["below"]) == ("class-KID", False)
+    del records[0].scores["class-FD64-efflite0@96"]["3"]["flag"]  # type: ignore[attr-defined]
+    assert pictures(records, tmp_path)["classes"].shown["y"] == "class-FD64"
 
 
 def test_a_picture_knows_what_it_was_drawn_from(make_record: MakeRecord, tmp_path: Path) -> None:
@@ -136,12 +153,47 @@ def test_pictures_draw_what_the_board_says(make_record: MakeRecord, tmp_path: Pa
             assert (drawn["mean"], drawn["verdict"]) == (paired.mean, paired.verdict)
             assert (drawn["interval"], drawn["seeds"]) == (paired.interval, list(paired.differences.values()))
     (classes,) = found["classes"].shown["panels"]
-    assert classes["lines"].keys() == {"ddpm", "cm", "cm+cbdm"}
+    assert classes["lines"].keys() == {"ddpm", "cm", "cm+cbdm", "cm (cm.w_div=1.0)"}
     assert classes["lines"]["ddpm"]["x"] == [170, 121, 87, 62, 44, 32, 23, 16, 11, 8]
     assert classes["lines"]["ddpm"]["y"][0] == pytest.approx(10 * np.mean([12.0, 12.3, 12.6]))
     overall = found["guidance"].shown["panels"][0]["lines"]
-    assert (overall["ddpm"]["x"], overall["cm"]["y"][0]) == ([0.5, 1.5], 8.5)
-    assert found["steps"].shown["panels"][0]["lines"]["ddpm"]["x"] == [400, 800]
+    assert (overall["ddpm (n 1)"]["x"], overall["cm (n 1)"]["y"][0]) == ([0.5, 1.5], 8.5)
+    assert found["steps"].shown["panels"][0]["lines"]["ddpm (n 1)"]["x"] == [400, 800]
+    assert found["guidance"].shown["below"].startswith("8x8, imbalance 20, 800 steps x 32, 500 images, efflite0@96 · ")
+    assert found["steps"].shown["below"].startswith("8x8, imbalance 20, batches of 32, 500 images, omega 1.5, ")
+
+
+def test_a_method_has_one_colour_on_a_page(make_record: MakeRecord, tmp_path: Path) -> None:
+    """Whatever its rank in a section is."""
+    order = {800: ("cm", "cb", "cbdm", "ddpm"), 400: ("ddpm", "cbdm", "cm", "cb")}
+    records = [
+        make_record(method, 9.0 + place, train={"steps": steps})
+        for steps, methods in order.items()
+        for place, method in enumerate(methods)
+    ]
+    (page,) = dataset_pages(records)
+    colours = []
+    for found in pictures_of(page, Kept(tmp_path)).values():
+        for picture in found:
+            if "ranked" in picture.shown:
+                looks = style.looks(picture.shown["ranked"], picture.shown["baseline"])
+                colours.append({name.split()[0]: look["color"] for name, look in looks.items()})
+    assert len(colours) == 3  # both trade-offs, and over steps
+    assert colours[0] == colours[1] == colours[2]
+    assert len(set(colours[0].values())) == 4
+
+
+def test_copies_and_unpublished_results_are_marked(make_record: MakeRecord, tmp_path: Path) -> None:
+    records = [make_record("ddpm", 12.0 + seed, seed=seed) for seed in range(3)]
+    copies = [make_record("cm", 5.0 + seed, seed=seed, memorised="minority") for seed in range(3)]
+    (page,) = dataset_pages([*records, *copies], {(copies[0].run_id, copies[0].eval_id)})
+    trade_off, forest = (picture.shown for picture in pictures_of(page, Kept(tmp_path))[page.sections[0].board.title])
+    assert [(line["name"], line["copied"]) for line in trade_off["lines"]] == [("cm ‡ ◆", True), ("ddpm", False)]
+    (line,) = forest["lines"]
+    assert line["name"] == "cm ‡ ◆"
+    assert [each["verdict"] for each in line["differences"]] == ["better", "better", "not ranked"]
+    for shown in (trade_off, forest):
+        assert shown["below"].endswith(" · ‡ memorised training images, not ranked · ◆ not published")
 
 
 def test_pictures_stand_on_an_opaque_light_panel(make_record: MakeRecord, tmp_path: Path) -> None:

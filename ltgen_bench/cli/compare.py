@@ -38,7 +38,7 @@ def compare(
 
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard.compare import compare as compare_
-    from ltgen_bench.leaderboard.comparison_text import comparison_text
+    from ltgen_bench.leaderboard.comparison_text import comparisons_text
     from ltgen_bench.leaderboard.sides import sides
 
     (first, second), problems = sides([a, b], runs, folder)
@@ -46,5 +46,5 @@ def compare(
     if as_json:
         print(json.dumps([comparison.as_json() for comparison in found], indent=1))
     else:
-        print("\n\n".join(comparison_text(comparison, (a, b)) for comparison in found))
+        print(comparisons_text(found, (a, b)))
     complain(problems)

@@ -69,6 +69,7 @@ def leaderboard(
     With --runs nothing is published: the pages are in the folder of the runs. With --format there are no pages: their
     content is printed, or written to a file.
     """
+    from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.leaderboard.beside import beside
     from ltgen_bench.leaderboard.unfinished import published_failures
@@ -83,6 +84,10 @@ def leaderboard(
     problems += damaged
     found = beside(records, runs, failed) if runs is not None else None
     if format is not None:
+        if not (found.records if found else records):
+            complain(problems + (found.problems if found else []))
+            beside_them = f" and {runs}" if runs else ""
+            raise UsageError(f"no results in {folder / 'results'}{beside_them}: nothing to give as {format}")
         _give(format, output, found or (records, failed))
         _end(problems + (found.problems if found else []))
     elif found is not None and runs is not None:

@@ -10,13 +10,14 @@ import functools
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ltgen_bench.leaderboard.claims import Claim, Evidence, judge
 from ltgen_bench.leaderboard.cost import relative_cost
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.notes import UNRANKED
-from ltgen_bench.leaderboard.paired import SEEDS, Paired
-from ltgen_bench.leaderboard.rows import Key, Row, is_plain, make_rows, newest_versions
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, Verdict
+from ltgen_bench.leaderboard.rows import Key, Row, are_plain, is_plain, make_rows, newest_versions
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import Table
 from ltgen_bench.leaderboard.unfinished import Unfinished
@@ -43,6 +44,20 @@ class Versus:
     def paired(self, column: Column) -> Paired | None:
         """The difference in a figure; None when no seed has it of both."""
         return self.noise.paired(self.row, self.base, column)
+
+    def flags(self, column: Column) -> set[str]:
+        """Of both."""
+        return self.row.flags(column) | self.base.flags(column)
+
+    def verdict(self, column: Column) -> Verdict | Literal["not ranked"] | None:
+        """Of the row; "not ranked" where figures do not say what they seem to, None when no seed has it of both."""
+        if (found := self.paired(column)) is None:
+            return None
+        return "not ranked" if self.flags(column) & UNRANKED else found.verdict
+
+    def is_resolved(self, column: Column) -> bool:
+        """Whether it is better or worse."""
+        return self.verdict(column) in ("better", "worse")
 
 
 @dataclass(frozen=True)
@@ -113,8 +128,10 @@ class Board:
             minority=self.noise.paired(row, base, self.minority),
             majority=self.noise.paired(row, base, self.majority),
             recall=self.noise.paired(row, base, RECALL),
+            accuracy=self.noise.paired(row, base, ACCURACY),
             unpaired=tuple(unpaired),
             memorised="memorised" in row.flags(self.minority),
+            base_memorised="memorised" in base.flags(self.minority),
             biased="n<d" in flags,
         )
         return Versus(row, base, self.noise, judge(evidence))
@@ -152,7 +169,7 @@ class Board:
     def missing(self, row: Row) -> dict[int, str]:
         """Why a row has no result of a seed that it should have one of, by seed."""
         of_row = {u.run.seed: u.why for u in self.unfinished if u.run.config_id == row.records[0].run.config_id}
-        expected = self.expected if row in self.rows and self.of_runs else ()
+        expected = self.expected if self.of_runs else ()
         return {seed: of_row.get(seed, "no result") for seed in sorted({*expected, *of_row} - {*row.seeds})}
 
     @property
@@ -160,6 +177,11 @@ class Board:
         """Runs of configurations that have no row."""
         known = {row.records[0].run.config_id for row in self.all_rows}
         return [u for u in self.unfinished if u.run.config_id not in known]
+
+    def lost(self, *, plain: bool) -> Counter[str]:
+        """How many runs without a result each configuration without a row has, of the main table or of all others."""
+        newest = newest_versions(self.records) if self.of_runs else {}
+        return Counter(one.run.label for one in self.without_result if are_plain(one.run, newest) == plain)
 
     def _plain(self, methods: frozenset[str]) -> Row | None:
         return next((row for row in self.rows if row.methods == methods), None)

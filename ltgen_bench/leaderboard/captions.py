@@ -18,15 +18,20 @@ REFERENCES = {"train": "the long-tailed training set", "test": "the test set"}
 """What `--against` says, where it is not the usual."""
 
 
-def title(record: Record) -> str:
-    """What tables mostly differ in; the rest is in the caption."""
+def title(record: Record, but: str = "") -> str:
+    """What tables mostly differ in; the rest is in the caption. but: "omega" or "steps", which is left out."""
     run, score = run_of(record)
     data, train = run.dataset, run.train
     imbalance = f"imbalance {data.imbalance:g}" if data.imbalance is not None else "images as they come"
-    return (
-        f"{data.size}x{data.size}, {imbalance}, {train.steps:,} steps x {train.batch}, {score.sample.images:,} images, "
-        f"{score.sample.guidance}, {score.features}"
-    )
+    parts = [
+        f"{data.size}x{data.size}",
+        imbalance,
+        f"batches of {train.batch}" if but == "steps" else f"{train.steps:,} steps x {train.batch}",
+        f"{score.sample.images:,} images",
+        *([score.sample.guidance] if but != "omega" else []),
+        score.features,
+    ]
+    return ", ".join(parts)
 
 
 def caption(records: Sequence[Record]) -> str:

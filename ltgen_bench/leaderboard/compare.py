@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.leaderboard.board import Board, Versus, make_board
+from ltgen_bench.leaderboard.board import Board, Versus
+from ltgen_bench.leaderboard.dataset_page import dataset_pages
 from ltgen_bench.leaderboard.paired import Paired
 from ltgen_bench.leaderboard.rows import Row, key_of, ordered
 from ltgen_bench.leaderboard.sides import Side
 from ltgen_bench.leaderboard.statistics import Column, figure_name, shown_metrics
-from ltgen_bench.leaderboard.tables import flat, settings, short_value, tables
+from ltgen_bench.leaderboard.tables import flat, settings, short_value
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import SCOPES
 
@@ -48,7 +49,10 @@ class Comparison:
             "row_a": self.versus.row.name,
             "row_b": self.versus.base.name,
             "claim": {"answer": self.versus.claim.answer, "why_not_yes": list(self.versus.claim.why)},
-            "figures": [_plain(figure_name(record, c.info), c, found) for c, found in self.figures()],
+            "figures": [
+                _plain(figure_name(record, c.info), c, found) | {"verdict": self.versus.verdict(c)}
+                for c, found in self.figures()
+            ],
         }
 
 
@@ -67,12 +71,11 @@ def _plain(metric: str, column: Column, found: Paired) -> dict[str, Any]:
         "relative": found.relative,
         "better": found.wins,
         "noise": found.noise,
-        "verdict": found.verdict,
     }
 
 
 def compare(a: Side, b: Side) -> list[Comparison]:
-    """One comparison for each row, or pair of rows, of each table that both have rows in.
+    """One comparison for each row, or pair of rows, of each table that both have rows in, in the order of pages.
 
     Raises UsageError where there is nothing to compare, and says why.
     """
@@ -135,10 +138,11 @@ def _by_config(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _boards(records: Sequence[Record]) -> Iterator[tuple[str, Board]]:
-    """Of each table, the most images first."""
+    """Of each table, in the order of pages."""
     once = {key_of(record): record for record in reversed(records)}
-    for table in tables(ordered(once.values())):
-        yield _key(table.records[0]), make_board(table)
+    for page in dataset_pages(once.values()):
+        for board in (*page.boards, *page.elsewhere, *page.earlier):
+            yield _key(board.records[0]), board
 
 
 def _what_differs(first: Sequence[Record], second: Sequence[Record]) -> str:

@@ -67,8 +67,7 @@ def _cell(versus: Versus, column: Column) -> str:
     if found is None:
         return MISSING
     text = difference(found, column)
-    flags = versus.row.flags(column) | versus.base.flags(column)
-    return (f"**{text}**" if found.verdict != "not resolved" else text) + mark(flags)
+    return (f"**{text}**" if versus.is_resolved(column) else text) + mark(versus.flags(column))
 
 
 def difference(found: Paired, column: Column) -> str:
@@ -88,5 +87,5 @@ def _claim(versus: Versus) -> list[str]:
     said = MISSING
     if accuracy is not None:
         mine, its = map(statistics.fmean, zip(*accuracy.pairs.values(), strict=True))
-        said = f"{mine:.2f} against {its:.2f}: {accuracy.verdict}"
+        said = f"{mine:.2f} against {its:.2f}: {versus.verdict(ACCURACY)}"
     return [named(versus.row), f"**{claim.answer}**", "; ".join(claim.why), said]

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.leaderboard.rows import MISSING, Row
-from ltgen_bench.leaderboard.statistics import Column, figures_of
+from ltgen_bench.leaderboard.statistics import figures_of
 from ltgen_bench.scoring.metric_table import SCOPES
 
 OWN = "◆"
 """Behind a row with results that are not published."""
 
 
-def first_table(board: Board, rows: Sequence[Row]) -> str:
-    """Of these rows of a board, in markdown; below the main ones, configurations of which no run has a result."""
+def first_table(board: Board, rows: Sequence[Row], lost: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Of these rows of a board, in markdown; below them, configurations of which no run has a result (lost: how many
+    runs of each)."""
     figures = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in rows)]
     leading = {column: board.leaders(column, rows) for column in figures}
     costs = [cost_text(board, row) for row in rows]
     steps = any(cost != MISSING for cost in costs)
     headers = [
         *(("method", "seeds") if board.of_runs else ("name", "sets")),
-        *(heading(column, board) for column in figures),
+        *(column.title(board.records[0]) for column in figures),
         "memorised",
         *(["step"] if steps else []),
     ]
@@ -37,9 +38,7 @@ def first_table(board: Board, rows: Sequence[Row]) -> str:
         ]
         for row, cost in zip(rows, costs, strict=True)
     ]
-    if rows == board.rows:
-        lost = Counter(one.run.label for one in board.without_result)
-        body += [[name, f"0 of {n}", *[MISSING] * (len(headers) - 2)] for name, n in lost.items()]
+    body += [[name, f"0 of {n}", *[MISSING] * (len(headers) - 2)] for name, n in lost.items()]
     return table(headers, body)
 
 
@@ -63,10 +62,6 @@ def missing_notes(board: Board) -> list[str]:
         if missing := board.missing(row):
             notes.append(f"{row.name} without {', '.join(f'seed {seed} ({why})' for seed, why in missing.items())}.")
     return notes + [f"{one.run.label} without seed {one.run.seed} ({one.why})." for one in board.without_result]
-
-
-def heading(column: Column, board: Board) -> str:
-    return f"{'label ' if column is ACCURACY else ''}{column.title(board.records[0])}"
 
 
 def memorised(row: Row) -> str:

@@ -46,7 +46,8 @@ def compare(a: AnyPath, b: AnyPath, *, runs: AnyPath = "runs", folder: AnyPath =
     a, b: as `ltgen-bench compare` takes them: the start of a run's id, a method ("cm+cbdm"), a row's name, or a folder.
     runs, folder: where runs and published results are looked for. Columns: the values of both at each seed that both
     have (`seeds`, `a`, `b`, lists), the mean `difference` of a and b with its Student-t interval (`low`, `high`), the
-    `relative` one, at how many seeds a is `better`, and the `verdict` on a: better, worse or not resolved. Raises
+    `relative` one, at how many seeds a is `better`, and the `verdict` on a: better, worse, not resolved or not
+    ranked. Raises
     UsageError for names that fit nothing, and for results that were not made alike.
     """
     import pandas as pd

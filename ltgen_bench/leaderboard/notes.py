@@ -23,19 +23,20 @@ _FLAGS = {
 }
 """What the scorer warns of, worst first: the mark and its note."""
 
-_COPIES = (
-    "‡",
+COPIES = "‡"
+"""The mark of the flag "memorised", which comes beside the others."""
+
+_COPIES_NOTE = (
     "memorised: the share of images that are nearer to a training image than that one's own nearest training neighbour "
     "is exceeds the share of real images that were not trained on by a tenth and by three standard errors. Copies win "
-    "every score, so these are not ranked. Shares:",
+    "every score, so these are not ranked. Shares:"
 )
-"""The same of the flag "memorised", which comes beside the others."""
 
 
 def mark(flags: Collection[str]) -> str:
     """What stands behind a figure with these flags."""
     marks = next((sign for flag, (sign, _) in _FLAGS.items() if flag in flags), "")
-    marks += _COPIES[0] if "memorised" in flags else ""
+    marks += COPIES if "memorised" in flags else ""
     return f" {marks}" if marks else ""
 
 
@@ -52,7 +53,7 @@ def memorised_notes(rows: Sequence[Row]) -> list[str]:
         if found:
             mine, unseen = (statistics.fmean(figures[name] for figures in found) for name in ("value", "unseen"))
             shares.append(f"{row.name} {group} {mine:.2f} against {unseen:.2f}")
-    return [f"{' '.join(_COPIES)} {', '.join(shares)}."] if shares else []
+    return [f"{COPIES} {_COPIES_NOTE} {', '.join(shares)}."] if shares else []
 
 
 def remark_notes(rows: Sequence[Row]) -> list[str]:

@@ -73,9 +73,10 @@ def _board(board: Board, heading: str, *, deep: bool = True, pictures: Sequence[
     parts = [f"{heading} {board.title}"] if deep else []
     parts.append(f"{caption(board.records)}\n{ranking_line(board.records[0], board.distance)}")
     if board.rows:
-        parts.append(first_table(board, board.rows))
-    if board.apart:
-        parts += [f"{heading}# Other hyper-parameters and earlier versions", first_table(board, board.apart)]
+        parts.append(first_table(board, board.rows, board.lost(plain=True)))
+    if board.apart or board.lost(plain=False):
+        apart = first_table(board, board.apart, board.lost(plain=False))
+        parts += [f"{heading}# Other hyper-parameters and earlier versions", apart]
     parts.append("\n".join([*notes_below(board.all_rows, [*board.distances, RECALL, ACCURACY]), *_notes(board)]))
     parts += pictures
     if deep:

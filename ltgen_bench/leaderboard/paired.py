@@ -57,6 +57,13 @@ class Paired:
         return self.mean - half, self.mean + half
 
     @property
+    def worst(self) -> float | None:
+        """By how much the first is worse at that end of the interval; below 0 where it is better even there."""
+        if self.better is None or self.interval is None:
+            return None
+        return self.interval[1] if self.better == "lower" else -self.interval[0]
+
+    @property
     def relative(self) -> float | None:
         """The mean difference as a share of the second's mean; None where that is not above 0, as of some KIDs."""
         of = statistics.fmean(second for _, second in self.pairs.values())

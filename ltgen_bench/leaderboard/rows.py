@@ -123,7 +123,12 @@ def newest_versions(records: Iterable[Record]) -> dict[str, int]:
 
 def is_plain(row: Row, newest: Mapping[str, int]) -> bool:
     """Whether a row belongs in the main table: defaults throughout, the newest version of each method."""
-    return is_newest(row, newest) and not any(m.changed for m in run_of(row.records[0])[0].methods)
+    return are_plain(run_of(row.records[0])[0], newest)
+
+
+def are_plain(run: RunSpec, newest: Mapping[str, int]) -> bool:
+    """The same of the methods of a run, of which newest need not know all."""
+    return all(m.version >= newest.get(m.name, 0) and not m.changed for m in run.methods)
 
 
 def is_newest(row: Row, newest: Mapping[str, int]) -> bool:

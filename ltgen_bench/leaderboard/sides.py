@@ -56,6 +56,10 @@ def records_of(folder: Path) -> tuple[list[Record], list[str]]:
 
 def _named(name: str, here: Beside, where: str) -> list[Record]:
     records = here.records
+    if not records and not here.unfinished:
+        raise UsageError(
+            f"{name}: there are no results in {where}; --runs is a folder of runs, --folder one that holds results/"
+        )
     if found := [record for record in records if record.run.label == name]:
         return found
     methods = set(name.split("+"))

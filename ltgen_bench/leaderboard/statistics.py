@@ -70,8 +70,9 @@ def figure_name(record: Record, metric: str | MetricSpec) -> str:
 
 
 def short_name(record: Record, metric: str | MetricSpec) -> str:
-    """The same without the features: `FD64`, or `FID` in Inception's."""
-    return figure_name(record, metric).removesuffix(f"-{record.eval.features}")
+    """The same without the features: `FD64`, or `FID` in Inception's; `label accuracy`, which says of what."""
+    name = figure_name(record, metric).removesuffix(f"-{record.eval.features}")
+    return "label accuracy" if name == "accuracy" else name
 
 
 def mean_and_spread(values: Sequence[float], form: str) -> str:

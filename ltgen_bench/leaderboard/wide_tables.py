@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.first_table import named
 from ltgen_bench.leaderboard.markdown import folded, table
+from ltgen_bench.leaderboard.notes import flag_notes, mark
 from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
 from ltgen_bench.leaderboard.rows import MISSING, Row
-from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name, shown_metrics
+from ltgen_bench.leaderboard.statistics import Column, figure_name, figures_of, short_name, shown_metrics
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table
 from ltgen_bench.spec.specs import MetricSpec
 
@@ -56,16 +58,22 @@ def _per_class(board: Board) -> list[str]:
         [names.get(c, str(c)), f"{counts[c]:,}", *(_class_cell(row, metric, c) for row in board.rows)] for c in order
     ]
     title = f"{short_name(board.records[0], metric)} {ARROWS[metric_table()[metric].better]}"
-    return [f"**{title}**, mean over seeds", table(["class", "images", *(row.name for row in board.rows)], body)]
+    parts = [f"**{title}**, mean over seeds", table(["class", "images", *(row.name for row in board.rows)], body)]
+    notes = flag_notes(class_flags(board.rows, metric))
+    return [*parts, "\n".join(f"- {note}" for note in notes)] if notes else parts
 
 
 def class_metric(board: Board) -> str | None:
-    """What is known of each class of all records: a distance."""
-    return next((m for m in ("class-FD64", "class-KID") if _of_classes(board, m)), None)
+    """The distance that is known of each class of all records, if any: one that few images do not bias, where there
+    is a choice."""
+    known = [m for m in ("class-FD64", "class-KID") if all(figures_of(record, m, "0") for record in board.records)]
+    return min(known, key=lambda metric: bool(class_flags(board.all_rows, metric)), default=None)
 
 
-def _of_classes(board: Board, metric: str) -> bool:
-    return all(figures_of(record, metric, "0") for record in board.records)
+def class_flags(rows: Iterable[Row], metric: str) -> set[str]:
+    """What the scorer warns of at any class."""
+    found = [record.scores.get(figure_name(record, metric), {}) for row in rows for record in row.records]
+    return {str(figures["flag"]) for by_class in found for figures in by_class.values() if "flag" in figures}
 
 
 def class_names(board: Board) -> dict[int, str]:
@@ -78,7 +86,7 @@ def class_names(board: Board) -> dict[int, str]:
 
 
 def _class_cell(row: Row, metric: str, c: int) -> str:
-    values = [f["value"] for record in row.records if (f := figures_of(record, metric, str(c)))]
-    if not values:
+    column = Column(metric, str(c))
+    if not (values := row.values(column)):
         return MISSING
-    return f"{statistics.fmean(values):.{metric_table()[metric].decimals}f}"
+    return f"{statistics.fmean(values):.{column.info.decimals}f}{mark(row.flags(column))}"

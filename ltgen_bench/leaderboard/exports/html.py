@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
+from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.first_table import OWN, cost_text, heading, missing_notes, named, seeds
-from ltgen_bench.leaderboard.notes import flag_notes, memorised_notes
+from ltgen_bench.leaderboard.first_table import OWN, cost_text, memorised, missing_notes, named, seeds
+from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, shown_metrics
 from ltgen_bench.scoring.metric_table import SCOPES
@@ -47,34 +48,10 @@ def _sections(page: DatasetPage) -> Iterable[str]:
 
 
 def _section(dataset: str, title: str, board: Board) -> str:
-    first = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in board.all_rows)]
-    every = [Column(m.name, group, m) for m in shown_metrics(board.records) for group in SCOPES]
-    known = {(c.metric, c.group) for c in first}
-    more = [c for c in every if (c.metric, c.group) not in known and any(row.values(c) for row in board.all_rows)]
-    claims = {id(versus.row): versus.claim for versus in board.versus}
-    leading = {c: board.leaders(c, board.rows) for c in (*first, *more)}
-    heads = [
-        *(_head(text) for text in (("method", "seeds") if board.of_runs else ("name", "sets"))),
-        *(_head(heading(c, board)) for c in first),
-        *([_head("step"), _head("helps")] if claims else []),
-        *(_head(heading(c, board), "more") for c in more),
-    ]
-    lines = []
-    for row in board.all_rows:
-        cells = [
-            f'<th scope="row" data-value="{escape(row.name)}">{escape(named(row))}</th>',
-            _cell(seeds(board, row), len(row.records)),
-            *(_score(row, c, bold=row in leading[c]) for c in first),
-        ]
-        if claims:
-            claim = claims.get(id(row))
-            kind = {"yes": "text yes", "no": "text no"}.get(claim.answer if claim else "", "text")
-            cells.append(_cell(cost_text(board, row), board.cost(row)))
-            cells.append(_cell(claim.answer if claim else MISSING, claim.answer if claim else None, kind))
-        cells += [_score(row, c, bold=row in leading[c], kind="more") for c in more]
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+    first, more = _figures(board)
+    columns = _columns(board, first, more)
     note = ranking_line(board.records[0], board.distance).removeprefix("- ")
-    if claims:
+    if board.versus:
         note += f". Helps: {CLAIM}, compared seed by seed with {board.versus[0].base.name}"
     return "\n".join(
         [
@@ -82,23 +59,90 @@ def _section(dataset: str, title: str, board: Board) -> str:
             f"<h2>{escape(dataset)}: {escape(title)}</h2>",
             f"<p>{escape(note)}.</p>",
             f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(dataset)}: {escape(title)}"><table>',
-            f"<thead><tr>{''.join(heads)}</tr></thead>",
+            f"<thead><tr>{''.join(_head(column.name, column.kind) for column in columns)}</tr></thead>",
             "<tbody>",
-            *lines,
-            f"</tbody></table></div>{_notes(board, [*first, *more])}</section>",
+            *(f"<tr>{''.join(column.cell(row) for column in columns)}</tr>" for row in board.all_rows),
+            f"</tbody></table></div>{_notes(board, first, more)}</section>",
         ]
     )
 
 
-def _notes(board: Board, columns: Sequence[Column]) -> str:
-    """What marks mean, and what is missing."""
-    flags = {flag for row in board.all_rows for column in columns for flag in row.flags(column)}
-    said = [*flag_notes(flags), *memorised_notes(board.all_rows), *missing_notes(board)]
+def _figures(board: Board) -> tuple[list[Column], list[Column]]:
+    """Those of the first table of a page, and all others."""
+    first = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in board.all_rows)]
+    every = [Column(m.name, group, m) for m in shown_metrics(board.records) for group in SCOPES]
+    known = {(c.metric, c.group) for c in first}
+    return first, [
+        c for c in every if (c.metric, c.group) not in known and any(row.values(c) for row in board.all_rows)
+    ]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A column: its heading, the cell of a row, and "more" where it is shown on demand alone."""
+
+    name: str
+    cell: Callable[[Row], str]
+    kind: str = ""
+
+
+def _columns(board: Board, first: Sequence[Column], more: Sequence[Column]) -> list[_Shown]:
+    """What decides comes first, so that it is seen without scrolling."""
+    leading = {c: board.leaders(c, board.rows) for c in (*first, *more)}
+    versus = {id(each.row): each for each in board.versus}
+
+    def figure(column: Column, kind: str = "") -> _Shown:
+        return _Shown(
+            column.title(board.records[0]),
+            lambda row: _score(row, column, bold=row in leading[column], kind=kind),
+            kind,
+        )
+
+    method, sets = ("method", "seeds") if board.of_runs else ("name", "sets")
+    found = [_Shown(method, lambda row: f'<th scope="row" data-value="{escape(row.name)}">{escape(named(row))}</th>')]
+    if versus:
+        found.append(_Shown("helps", lambda row: _claim(versus.get(id(row)))))
+    found.append(_Shown(sets, lambda row: _cell(seeds(board, row), len(row.records))))
+    for column in first:
+        found.append(figure(column))
+        if versus and column == board.minority:
+            name = f"{column.title(board.records[0]).removesuffix(' ↓')} less {board.versus[0].base.name}"
+            found.append(_Shown(name, lambda row: _difference(versus.get(id(row)), board.minority)))
+    found.append(_Shown("memorised", lambda row: _cell(memorised(row), memorised(row), "text")))
+    if any(board.cost(row) is not None for row in board.all_rows):
+        found.append(_Shown("step", lambda row: _cell(cost_text(board, row), board.cost(row))))
+    return found + [figure(column, "more") for column in more]
+
+
+def _claim(versus: Versus | None) -> str:
+    answer = versus.claim.answer if versus else None
+    kind = {"yes": "text yes", "no": "text no"}.get(answer or "", "text")
+    return _cell(answer or MISSING, answer, kind)
+
+
+def _difference(versus: Versus | None, column: Column) -> str:
+    """The mean over seeds and its interval; below, when asked for, that of each seed."""
+    found = versus.paired(column) if versus else None
+    if versus is None or found is None:
+        return _cell(MISSING, None)
+    form = f"+.{column.info.decimals}f"
+    ends = f" [{', '.join(f'{end:{form}}' for end in found.interval)}]" if found.interval else ""
+    text = escape(f"{found.mean:{form}}{ends}{mark(versus.flags(column))}")
+    by_seed = ", ".join(f"{seed}: {difference:{form}}" for seed, difference in found.differences.items())
+    return _opened(text, found.mean, by_seed, bold=versus.is_resolved(column))
+
+
+def _notes(board: Board, first: Sequence[Column], more: Sequence[Column]) -> str:
+    """What marks mean, of columns that are shown on demand together with these; and what is missing."""
+    flags = [{flag for row in board.all_rows for c in columns for flag in row.flags(c)} for columns in (first, more)]
+    said = [*flag_notes(flags[0]), *memorised_notes(board.all_rows), *missing_notes(board)]
     if any(record.provenance.get("dirty") for record in board.records):
         said.append("† made with uncommitted changes to the suite.")
     if any(row.own for row in board.all_rows):
         said.append(f"{OWN} not published.")
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in said)}</ul>" if said else ""
+    items = [f"<li>{escape(text)}</li>" for text in said]
+    items += [f'<li class="more">{escape(text)}</li>' for text in flag_notes(flags[1] - flags[0])]
+    return f"<ul>{''.join(items)}</ul>" if items else ""
 
 
 def _head(text: str, kind: str = "") -> str:
@@ -107,12 +151,14 @@ def _head(text: str, kind: str = "") -> str:
 
 def _score(row: Row, column: Column, *, bold: bool, kind: str = "") -> str:
     """Mean, spread and marks, sorted by the mean; below them, when asked for, each seed."""
-    text = escape(row.cell(column))
     by_seed = ", ".join(f"{seed}: {value:.{column.info.decimals}f}" for seed, value in row.by_seed(column).items())
-    mean = row.mean(column)
+    return _opened(escape(row.cell(column)), row.mean(column), by_seed, bold=bold, kind=kind)
+
+
+def _opened(text: str, value: float | None, by_seed: str, *, bold: bool, kind: str = "") -> str:
     shown = f"<strong>{text}</strong>" if bold else text
     return (
-        f'<td class="{kind}" data-value="{"" if mean is None else repr(mean)}">{shown}'
+        f'<td class="{kind}" data-value="{"" if value is None else repr(value)}">{shown}'
         f'<span class="seeds">{escape(by_seed)}</span></td>'
     )
 

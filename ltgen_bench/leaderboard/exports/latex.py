@@ -6,17 +6,17 @@ import statistics
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board
+from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.first_table import heading, named, seeds
+from ltgen_bench.leaderboard.first_table import cost_text, memorised, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark
-from ltgen_bench.leaderboard.paired import LEVEL, Paired
+from ltgen_bench.leaderboard.paired import LEVEL
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
 
 _HEAD = r"""% Made by: ltgen-bench leaderboard --format latex
-% In the preamble: \usepackage{booktabs}
+% In the preamble: \usepackage{booktabs,graphicx}
 """
 
 MISSING = "--"
@@ -38,7 +38,13 @@ def _scores(dataset: str, board: Board) -> str:
     leading = {c: board.leaders(c, board.rows) for c in columns}
     names = ("method", "seeds") if board.of_runs else ("name", "sets")
     lines = [
-        [escaped(named(row)), escaped(seeds(board, row)), *(_cell(row, c, bold=row in leading[c]) for c in columns)]
+        [
+            escaped(named(row)),
+            escaped(seeds(board, row)),
+            *(_cell(row, c, bold=row in leading[c]) for c in columns),
+            escaped(memorised(row)),
+            escaped(cost_text(board, row)),
+        ]
         for row in board.all_rows
     ]
     flags = {flag for row in board.all_rows for c in columns for flag in row.flags(c)}
@@ -47,23 +53,24 @@ def _scores(dataset: str, board: Board) -> str:
         f"R{ranking_line(board.records[0], board.distance).removeprefix('- r')}.",
         "Mean and standard deviation over seeds; bold: the best, and what is not resolved from it.",
         *flag_notes(flags),
-        *(["‡ memorised training images."] if "memorised" in flags else []),
+        *(["‡ memorised training images, not ranked."] if "memorised" in flags else []),
+        "Memorised: the groups that are copies of training images. Step: time of a training step, the baseline's as 1.",
     ]
-    heads = [*names, *(heading(c, board) for c in columns)]
-    return _table(" ".join(caption), "ll" + "r" * len(columns), [escaped(head) for head in heads], lines)
+    heads = [*map(escaped, names), *(_head(c, board) for c in columns), "memorised", "step"]
+    return _table(" ".join(caption), "ll" + "r" * len(columns) + "lr", heads, lines)
 
 
 def _differences(dataset: str, board: Board) -> str:
     columns = [c for c in (*board.distances, RECALL, ACCURACY) if any(v.paired(c) for v in board.versus)]
     lines = [
-        [escaped(named(versus.row)), *(_difference(versus.paired(c), c) for c in columns), versus.claim.answer]
+        [escaped(named(versus.row)), *(_difference(versus, c) for c in columns), versus.claim.answer]
         for versus in board.versus
     ]
     caption = (
         f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and "
         "the seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
     )
-    heads = [escaped(head) for head in ("method", *(heading(c, board) for c in columns), "helps")]
+    heads = ["method", *(_head(c, board) for c in columns), "helps"]
     return _table(caption, "l" + "r" * len(columns) + "l", heads, lines)
 
 
@@ -74,17 +81,29 @@ def _table(caption: str, layout: str, heads: Sequence[str], lines: Iterable[Sequ
             r"\begin{table}",
             r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
             rf"\caption{{{escaped(caption)}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{layout}}}",
             r"\toprule",
             " & ".join(heads) + r" \\",
             r"\midrule",
             *rows,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]
     )
+
+
+def _head(column: Column, board: Board) -> str:
+    """In two lines: of a metric and a group."""
+    metric, _, group = column.title(board.records[0]).partition(f" {column.group}")
+    return _stacked(escaped(metric), escaped(f"{column.group}{group}"))
+
+
+def _stacked(*lines: str) -> str:
+    r"""One below the other; not \\ and a line's end, which ends a row."""
+    return r"\shortstack[r]{" + r" \\ ".join(lines) + "}"
 
 
 def _cell(row: Row, column: Column, *, bold: bool) -> str:
@@ -99,15 +118,17 @@ def _cell(row: Row, column: Column, *, bold: bool) -> str:
     return f"${text}$" + escaped(mark(row.flags(column)))
 
 
-def _difference(paired: Paired | None, column: Column) -> str:
+def _difference(versus: Versus, column: Column) -> str:
+    paired = versus.paired(column)
     if paired is None:
         return MISSING
     form = f"+.{column.info.decimals}f"
     mean = f"{paired.mean:{form}}"
-    text = rf"\mathbf{{{mean}}}" if paired.verdict != "not resolved" else mean
-    if paired.interval is not None:
-        text += rf"\ [{', '.join(f'{end:{form}}' for end in paired.interval)}]"
-    return f"${text}$ {paired.wins}/{paired.n}"
+    text = rf"\mathbf{{{mean}}}" if versus.is_resolved(column) else mean
+    text = f"${text}$ {paired.wins}/{paired.n}{escaped(mark(versus.flags(column)))}"
+    if paired.interval is None:
+        return text
+    return _stacked(text, f"$[{', '.join(f'{end:{form}}' for end in paired.interval)}]$")
 
 
 _SPECIAL = {

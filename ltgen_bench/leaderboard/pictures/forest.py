@@ -6,16 +6,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ltgen_bench.leaderboard.board import BASELINE, Board
-from ltgen_bench.leaderboard.paired import LEVEL, Paired
+from ltgen_bench.leaderboard.board import BASELINE, Board, Versus
+from ltgen_bench.leaderboard.paired import LEVEL
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.picture import Picture
+from ltgen_bench.leaderboard.statistics import Column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERDICTS = {"better": "#0072b2", "worse": "#d55e00", "not resolved": "#8a8a8a"}
+VERDICTS = {"better": "#0072b2", "worse": "#d55e00", "not resolved": "#8a8a8a", "not ranked": "#b07aa1"}
 LINE = 0.27
 """Inches of a row."""
 
@@ -24,7 +25,7 @@ def forest(name: str, title: str, board: Board) -> Picture | None:
     """None where nothing is paired with the baseline."""
     record, found = board.records[0], board.versus
     lines = [
-        {"name": shown, "differences": [_difference(versus.paired(column)) for column in board.distances]}
+        {"name": shown, "differences": [_difference(versus, column) for column in board.distances]}
         for versus, shown in zip(found, style.named([versus.row for versus in found]), strict=True)
     ]
     lines = [line for line in lines if any(line["differences"])]
@@ -34,7 +35,7 @@ def forest(name: str, title: str, board: Board) -> Picture | None:
         "title": f"{title}: difference from {BASELINE}, seed by seed",
         "below": (
             f"{board.title} · mean and {LEVEL:.0%} t interval over n seeds, ticks: each seed · grey band: below the "
-            "noise of seeds · left is better"
+            f"noise of seeds · left is better{style.marks_said(board.all_rows)}"
         ),
         "panels": [column.title(record) for column in board.distances],
         "lines": lines,
@@ -42,14 +43,14 @@ def forest(name: str, title: str, board: Board) -> Picture | None:
     return Picture(name, f"{title}: paired differences from {BASELINE} with intervals, by method", shown, _draw)
 
 
-def _difference(paired: Paired | None) -> dict[str, Any] | None:
-    if paired is None:
+def _difference(versus: Versus, column: Column) -> dict[str, Any] | None:
+    if (paired := versus.paired(column)) is None:
         return None
     return {
         "mean": paired.mean,
         "interval": paired.interval,
         "seeds": list(paired.differences.values()),
-        "verdict": paired.verdict,
+        "verdict": versus.verdict(column),
         "noise": paired.noise,
     }
 
@@ -99,8 +100,13 @@ def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None]) -> None:
                 if beyond:
                     axes.plot([at], [y], marker=marker, color=colour, markersize=5, clip_on=False, zorder=3)
         axes.plot(each["seeds"], [y] * len(each["seeds"]), "|", color=colour, markersize=8, alpha=0.6, zorder=3)
-        inside = "white" if each["verdict"] == "not resolved" else colour
+        inside = _inside(each["verdict"])
         axes.plot([each["mean"]], [y], "o", color=colour, markerfacecolor=inside, markersize=6.5, zorder=4)
+
+
+def _inside(verdict: str) -> str:
+    """The colour of the dot: hollow where nothing may be read from its side."""
+    return VERDICTS[verdict] if verdict in ("better", "worse") else "white"
 
 
 def _explain(figure: Figure, left: float) -> None:
@@ -109,7 +115,7 @@ def _explain(figure: Figure, left: float) -> None:
 
     width, height = figure.get_size_inches()
     for place, (verdict, colour) in enumerate(VERDICTS.items()):
-        inside = "white" if verdict == "not resolved" else colour
+        inside = _inside(verdict)
         x, y = (left + 1.1 * place) / width, 0.2 / height
         figure.add_artist(Line2D([x], [y], marker="o", color=colour, markerfacecolor=inside, linestyle="none"))
         figure.text(x + 0.12 / width, y, verdict, fontsize=8, va="center", color=style.TEXT)

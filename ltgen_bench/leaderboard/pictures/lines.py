@@ -21,10 +21,11 @@ LEADING = 5
 
 def draw_lines(shown: Mapping[str, Any]) -> Figure:
     """shown: title, below, x (its label), y, log (names of logarithmic axes), falling (x from right to left), baseline,
-    ranked (names), panels: [{title, lines: {name: {x, y, spread}}}]."""
+    ranked ([name, place on the page]), panels: [{title, lines: {name: {x, y, spread}}}]."""
     panels, baseline = shown["panels"], shown["baseline"]
-    drawn = [name for name in shown["ranked"] if any(name in content["lines"] for content in panels)]
-    leading = [name for name in drawn if name != baseline][:LEADING]
+    drawn = [name for name, _ in shown["ranked"] if any(name in content["lines"] for content in panels)]
+    others = [name for name in drawn if name != baseline]
+    leading = others if len(others) == LEADING + 1 else others[:LEADING]  # the name is as short as "1 other"
     colours = style.looks(shown["ranked"], baseline)
     looks = {name: colours[name] for name in drawn if name in leading or name == baseline}
     listed = looks | ({f"{more} others": _GREY} if (more := len(drawn) - len(looks)) else {})

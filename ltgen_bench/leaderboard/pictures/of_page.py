@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ltgen_bench.leaderboard.board import BASELINE, Board
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.kept import Kept
 from ltgen_bench.leaderboard.pictures.forest import forest
@@ -19,10 +22,19 @@ FOLDER = "pictures"
 
 def pictures_of(page: DatasetPage, kept: Kept) -> dict[str, list[Picture]]:
     """{title of a board: its pictures}, of today's results alone; where there is something to compare."""
-    return {section.board.title: _of_section(page.dataset, section, kept) for section in page.sections}
+    rows = (row for section in page.sections for board in (section.board, *_swept(section)) for row in board.all_rows)
+    order = list(dict.fromkeys(row.name for row in rows if row.name != BASELINE))
+    return {
+        section.board.title: _of_section(page.dataset, section, kept, [*order, BASELINE]) for section in page.sections
+    }
 
 
-def _of_section(dataset: str, section: Section, kept: Kept) -> list[Picture]:
+def _swept(section: Section) -> list[Board]:
+    return [board for sweep in (section.omega, section.steps) if sweep for board in sweep.boards.values()]
+
+
+def _of_section(dataset: str, section: Section, kept: Kept, order: Sequence[str]) -> list[Picture]:
+    """order: see `style.places`."""
     board = section.board
     which = _short_id(board.records[0])
 
@@ -30,13 +42,13 @@ def _of_section(dataset: str, section: Section, kept: Kept) -> list[Picture]:
         return f"{dataset}-{which}-{kind}"
 
     found = [
-        trade_off(name("trade-off"), dataset, board),
+        trade_off(name("trade-off"), dataset, board, order),
         forest(name("differences"), dataset, board),
-        per_class(name("classes"), dataset, board),
+        per_class(name("classes"), dataset, board, order),
         samples(name("samples"), dataset, board, kept),
-        over_setting(name("guidance"), dataset, section.omega, board) if section.omega else None,
-        over_setting(name("steps"), dataset, section.steps, board) if section.steps else None,
-        loss_curves(name("losses"), dataset, board, kept),
+        over_setting(name("guidance"), dataset, section.omega, board, order) if section.omega else None,
+        over_setting(name("steps"), dataset, section.steps, board, order) if section.steps else None,
+        loss_curves(name("losses"), dataset, board, kept, order),
     ]
     return [picture for picture in found if picture is not None]
 

@@ -9,17 +9,18 @@ from typing import Any
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
 from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
+from ltgen_bench.leaderboard.notes import flag_notes
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.lines import draw_lines
 from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
-from ltgen_bench.leaderboard.wide_tables import class_metric
+from ltgen_bench.leaderboard.wide_tables import class_flags, class_metric
 
 
-def per_class(name: str, title: str, board: Board) -> Picture | None:
-    """None where records have no figures by class, or all classes are of one size."""
+def per_class(name: str, title: str, board: Board, order: Sequence[str]) -> Picture | None:
+    """None where records have no figures by class, or all classes are of one size. order: see `style.places`."""
     metric = class_metric(board)
     counts = board.records[0].run.dataset.class_counts
     if metric is None or len(set(counts)) < 2:
@@ -31,23 +32,25 @@ def per_class(name: str, title: str, board: Board) -> Picture | None:
             "x": [counts[c] for c in classes],
             "y": [statistics.fmean(figures_of(r, metric, str(c))["value"] for r in row.records) for c in classes],
         }
-        for row in board.rows
+        for row in board.all_rows
         if all(figures_of(r, metric, str(c)) for r in row.records for c in classes)
     }
     if not lines:
         return None
-    shown = _shown(board, f"{title}: each class", f"{board.title} · means over seeds · lower is better")
+    below = [board.title, "means over seeds", "lower is better", *flag_notes(class_flags(board.all_rows, metric))]
+    shown = _shown(board, f"{title}: each class", " · ".join(below), order)
     axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
     shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
     return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
 
 
-def over_setting(name: str, title: str, sweep: Sweep, board: Board) -> Picture | None:
-    """Over guidance, or over training steps; board: the one that the sweep stands below."""
+def over_setting(name: str, title: str, sweep: Sweep, board: Board, order: Sequence[str]) -> Picture | None:
+    """Over guidance, or over training steps; board: the one that the sweep stands below. order: see `style.places`."""
     what, label = {"sample.omega": ("guidance", "omega"), "train.steps": ("training steps", "steps")}[sweep.setting]
     record = board.records[0]
-    rows = [next(iter(found.values())) for found in sweep.rows.values()]
-    names = dict(zip(sweep.rows, style.named(rows), strict=True))
+    rows = sorted(map(_whole, sweep.rows.values()), key=lambda row: _rank(board, row))
+    shown_names = [f"{each} (n {_seeds(row)})" for each, row in zip(style.named(rows), rows, strict=True)]
+    names = {row.name: each for row, each in zip(rows, shown_names, strict=True)}
     panels: list[dict[str, Any]] = []
     for group in ("overall", "majority", "minority"):
         column = Column(sweep.distance, group)
@@ -60,16 +63,36 @@ def over_setting(name: str, title: str, sweep: Sweep, board: Board) -> Picture |
             panels.append({"title": group, "lines": lines})
     if not panels:
         return None
-    baseline = names.get(board.baseline.name) if board.baseline else None
+    notes = ["mean over n seeds", "band: their standard deviation", "lower is better"]
     shown = {
         "title": f"{title}: over {what}",
-        "below": f"{title_of(record)} but for {label} · mean, band: standard deviation over seeds · lower is better",
-        **{"x": label, "y": short_name(record, sweep.distance), "falling": False, "baseline": baseline},
+        "below": " · ".join([title_of(record, but=label), *notes]) + style.marks_said(rows),
+        **{"x": label, "y": short_name(record, sweep.distance), "falling": False},
+        "baseline": names.get(board.baseline.name) if board.baseline else None,
+        "ranked": style.places(rows, shown_names, order),
         **{"log": ["x"] if sweep.setting == "train.steps" else [], "panels": panels},
     }
-    of_board = style.named(board.all_rows)
-    shown["ranked"] = [*of_board, *(name for name in names.values() if name not in of_board)]
     return Picture(name, f"{title}: distance over {what}, by method", shown, draw_lines)
+
+
+def _whole(found: Mapping[float, Row]) -> Row:
+    """All records of a line, for its name and marks."""
+    first, *_ = found.values()
+    return Row(
+        first.name,
+        tuple(record for row in found.values() for record in row.records),
+        frozenset().union(*(row.own for row in found.values())),
+    )
+
+
+def _seeds(row: Row) -> int:
+    return len(set(row.seeds))
+
+
+def _rank(board: Board, row: Row) -> int:
+    """In the order of the board; others last."""
+    names = [each.name for each in board.all_rows]
+    return names.index(row.name) if row.name in names else len(names)
 
 
 def _over(found: Mapping[float, Row], column: Column) -> dict[str, list[float]]:
@@ -86,8 +109,8 @@ CURVES = 5
 """Seeds that a curve is the mean of, at most."""
 
 
-def loss_curves(name: str, title: str, board: Board, kept: Kept) -> Picture | None:
-    """None where no losses are kept."""
+def loss_curves(name: str, title: str, board: Board, kept: Kept, order: Sequence[str]) -> Picture | None:
+    """None where no losses are kept. order: see `style.places`."""
     curves = {
         shown: [curve for record in row.records[:CURVES] if (curve := kept.curve(record))]
         for row, shown in zip(board.all_rows, style.named(board.all_rows), strict=True)
@@ -103,6 +126,7 @@ def loss_curves(name: str, title: str, board: Board, kept: Kept) -> Picture | No
         board,
         f"{title}: denoising loss by group",
         f"{board.title} · means over up to {CURVES} seeds and stretches of training, before any weights",
+        order,
     )
     shown |= {"x": "step", "y": "loss", "falling": False, "log": ["x", "y"], "panels": panels}
     return Picture(name, f"{title}: loss of each group over training, by method", shown, draw_lines)
@@ -117,6 +141,11 @@ def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | 
     return {"x": shared, "y": [statistics.fmean(seed[step] for seed in seeds) for step in shared]}
 
 
-def _shown(board: Board, title: str, below: str) -> dict[str, Any]:
+def _shown(board: Board, title: str, below: str, order: Sequence[str]) -> dict[str, Any]:
     rows, names = board.all_rows, style.named(board.all_rows)
-    return {"title": title, "below": below, "baseline": style.baseline_name(board, rows, names), "ranked": names}
+    return {
+        "title": title,
+        "below": below + style.marks_said(rows),
+        "baseline": style.baseline_name(board, rows, names),
+        "ranked": style.places(rows, names, order),
+    }

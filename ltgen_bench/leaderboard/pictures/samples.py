@@ -55,7 +55,7 @@ def samples(name: str, title: str, board: Board, kept: Kept) -> Picture | None:
         "title": f"{title}: a head and a tail class by every method",
         "below": (
             f"{board.title} · above: class and number of training images · seed {seed}: a column starts from the same "
-            "noise in every row"
+            f"noise in every row{style.marks_said(known)}"
         ),
         "classes": classes,
         "rows": rows,

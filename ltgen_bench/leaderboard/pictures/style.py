@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ltgen_bench.drawing import drawable
 from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.first_table import OWN
+from ltgen_bench.leaderboard.notes import COPIES
 from ltgen_bench.leaderboard.pictures.picture import DPI
 from ltgen_bench.leaderboard.rows import Row
+from ltgen_bench.leaderboard.statistics import Column
+from ltgen_bench.scoring.metric_table import SCOPES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,15 +28,39 @@ NAME = 34
 
 
 def named(rows: Sequence[Row]) -> list[str]:
-    """A name for each row: short, and no two alike."""
+    """A name for each row: short, no two alike, and with its marks."""
     short = [row.name if len(row.name) <= NAME else f"{row.name[: NAME - 1]}…" for row in rows]
-    return [f"{name} [{i + 1}]" if short.count(name) > 1 else name for i, name in enumerate(short)]
+    several = [f"{name} [{i + 1}]" if short.count(name) > 1 else name for i, name in enumerate(short)]
+    return [" ".join([name, *marks(row)]) for name, row in zip(several, rows, strict=True)]
 
 
-def looks(names: Sequence[str], baseline: str | None) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each, in order of rank: the first ones have colours of their own."""
+def marks(row: Row) -> list[str]:
+    return [*([COPIES] if is_copied(row) else []), *([OWN] if row.own else [])]
+
+
+def is_copied(row: Row) -> bool:
+    """Whether images of a group are copies of training images."""
+    return any("memorised" in row.flags(Column("memorised", group)) for group in SCOPES)
+
+
+def marks_said(rows: Sequence[Row]) -> str:
+    """What the marks of names mean, behind other notes."""
+    found = {mark for row in rows for mark in marks(row)}
+    said = {COPIES: "memorised training images, not ranked", OWN: "not published"}
+    return "".join(f" · {mark} {text}" for mark, text in said.items() if mark in found)
+
+
+def places(rows: Sequence[Row], names: Sequence[str], order: Sequence[str]) -> list[tuple[str, int]]:
+    """Of each drawn name, where its row stands among all of the page (order: their names)."""
+    return [(name, order.index(row.name)) for name, row in zip(names, rows, strict=True)]
+
+
+def looks(ranked: Iterable[tuple[str, int]], baseline: str | None) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each name, by its place on the page: the same in all of its pictures."""
     found: dict[str, dict[str, Any]] = {}
-    for place, name in enumerate(name for name in names if name != baseline):
+    for name, place in ranked:
+        if name == baseline:
+            continue
         colour, marker = COLOURS[place % len(COLOURS)], place // len(COLOURS)
         several = marker < len(MARKERS)
         found[name] = {"color": colour if several else OTHERS, "marker": MARKERS[marker] if several else "."}

@@ -16,22 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def trade_off(name: str, title: str, board: Board) -> Picture | None:
-    """None where fewer than two rows have both distances."""
+def trade_off(name: str, title: str, board: Board, order: Sequence[str]) -> Picture | None:
+    """None where fewer than two rows have both distances. order: see `style.places`."""
     record, rows, names = board.records[0], board.all_rows, style.named(board.all_rows)
     lines = []
     for row, drawn in zip(rows, names, strict=True):
         majority, minority = row.by_seed(board.majority), row.by_seed(board.minority)
         if seeds := [[majority[seed], minority[seed]] for seed in sorted(majority.keys() & minority.keys())]:
-            lines.append({"name": drawn, "seeds": seeds})
+            lines.append({"name": drawn, "seeds": seeds, "copied": style.is_copied(row)})
     if len(lines) < 2:
         return None
     shown = {
         "title": f"{title}: minority against majority",
-        "below": f"{board.title} · small: each seed, large: their mean · lower left is better",
+        "below": f"{board.title} · small: each seed, large: their mean · lower left is better{style.marks_said(rows)}",
         "x": board.majority.title(record),
         "y": board.minority.title(record),
         "baseline": style.baseline_name(board, rows, names),
+        "ranked": style.places(rows, names, order),
         "lines": lines,
     }
     return Picture(name, f"{title}: distance of the minority against that of the majority, by method", shown, _draw)
@@ -40,7 +41,7 @@ def trade_off(name: str, title: str, board: Board) -> Picture | None:
 def _draw(shown: Mapping[str, Any]) -> Figure:
     lines, baseline = shown["lines"], shown["baseline"]
     names = [line["name"] for line in lines]
-    colours = style.looks(names, baseline)
+    colours = style.looks(shown["ranked"], baseline)
     listed = {name: colours[name] for name in names}
     inner, left = max(3.7, style.LISTED * len(lines)), 6.4
     width = left + style.width_of(names)
@@ -56,7 +57,14 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
             axes.plot([x, a], [y, b], color=look["color"], linewidth=0.6, alpha=0.35, zorder=2)
             axes.plot([a], [b], **look, markersize=3.4, alpha=0.6, linestyle="none", markeredgewidth=0, zorder=3)
         size = 13 if own else 8
-        axes.plot([x], [y], **look, markersize=size, markeredgecolor="white", markeredgewidth=0.8, zorder=4)
+        inside, edge = ("white", look["color"]) if line["copied"] else (look["color"], "white")
+        large: dict[str, Any] = {
+            "markersize": size,
+            "markerfacecolor": inside,
+            "markeredgecolor": edge,
+            "markeredgewidth": 0.8,
+        }
+        axes.plot([x], [y], **look, **large, zorder=4)
         if own:
             _draw_cross_hairs(axes, line["name"], x, y)
     _say_what_is_outside(axes, lines, listed)
