@@ -63,8 +63,8 @@ def width(
         str | None,
         typer.Option(
             metavar="N,...",
-            help="Channels of the first level, multiples of 4; the others in proportion. Default: five from about "
-            "20,000 to 1 million parameters.",
+            help="Channels of the first level, multiples of 4; the others in proportion. Default: four or five, from "
+            "10,000 to 40,000 parameters up to about 1 million; --dry-run shows them.",
         ),
     ] = None,
     seeds: Seeds = "0",

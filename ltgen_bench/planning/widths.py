@@ -19,7 +19,8 @@ from ltgen_bench.spec.serialise import digest, override
 from ltgen_bench.spec.specs import MIN_GROUP, NetSpec, RunSpec
 
 LEAST, MOST, NUMBER = 20_000, 1_000_000, 5
-"""Parameters of the usual narrowest and widest network, about, and how many networks there are."""
+"""Parameters that the usual narrowest and widest network are to have, and how many networks there are to be: as far as
+widths in steps of MIN_GROUP allow."""
 WIDEST = 1024
 
 
@@ -51,7 +52,7 @@ def widened(net: NetSpec, width: int) -> NetSpec:
 
 
 def usual_widths(net: NetSpec) -> list[int]:
-    """From about LEAST to about MOST parameters, in equal ratios as far as widths allow."""
+    """Of about LEAST to about MOST parameters, in equal ratios, as far as widths allow."""
     every = [widened(net, width) for width in range(MIN_GROUP, WIDEST + 1, MIN_GROUP)]
     sizes = {one.channels[0]: math.log(rough_parameters(one)) for one in every}
     wanted = [math.log(LEAST) + i / (NUMBER - 1) * math.log(MOST / LEAST) for i in range(NUMBER)]

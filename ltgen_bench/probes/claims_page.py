@@ -127,13 +127,13 @@ def _dominance(section: Section, picture: Path) -> str:
     figures = {
         "sign": claims.gradient("same_sign"),
         "sign where opposed": claims.gradient("opposed_same_sign"),
-        "served": claims.gradient("serves"),
+        "progress": claims.gradient("serves"),
         "cosine with the majority": claims.gradient("to_majority"),
         "square that is in the reserve, %": claims.gradient("reserve", 100),
     }
     rows = {title: section.rows(figure) for title, figure in figures.items()}
     tables = [f"{title[0].upper()}{title[1:]}:\n\n{_gaps(of)}" for title, of in rows.items() if of]
-    shown = ("sign", "sign where opposed", "served")
+    shown = ("sign", "sign where opposed", "progress")
     dots(picture, f"dominance: {section.title}", {title: rows[title] for title in shown}, "")
     return _section(section, picture, tables)
 

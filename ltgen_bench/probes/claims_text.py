@@ -74,8 +74,9 @@ known to us.
 
 **Here**, at the last step of training, from each class's mean gradient, with what is noise in their squares taken
 off. *Sign*: share of parameters whose expected update has the sign that a group asks for; *where opposed*: of those
-where majority and minority ask for opposite ones (1/2: nobody decides). *Served*: how much a group's loss falls in a
-step along the update, as a share of the same step along its own gradient: below 0 the step hurts it.
+where majority and minority ask for opposite ones (1/2: nobody decides). *Progress*: how much a group's loss falls in
+a small step along the update, as a share of its fall in the same step along its own gradient: below 0 the step hurts
+it. A cosine can come out above 1 where noise is large.
 
 {shown}
 

@@ -123,6 +123,6 @@ def with_reserve(run_folder: RunFolder) -> RunSpec:
     if not run_folder.general_model.exists():
         raise UsageError(
             f"run {run.run_id} has no {run_folder.general_model.name}: it was trained before networks without their "
-            "reserve were kept; run --again trains it anew"
+            "reserve were kept, or it was deleted; run --again trains it anew"
         )
     return run

@@ -97,7 +97,7 @@ def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str
         "cos update": "to_update",
         "cos majority": "to_majority",
         "cos minority": "to_minority",
-        "served": "serves",
+        "progress": "serves",
         "noise": "noise",
     }
     if found.result["reserve"]:
@@ -131,9 +131,10 @@ def cosine(value: float | None, error: float | None) -> str:
 def theory_notes(theory: Mapping[str, Any]) -> list[str]:
     legend = (
         "sign: share of parameters whose update has the sign that these classes ask for; opposed: of those where\n"
-        "majority and minority ask for opposite ones; served: fall of their loss in a step along the update, as a\n"
-        "share of that along their own gradient; noise: share of the measured square that is error, taken off\n"
-        "elsewhere; cos: cosine ± its standard error over the draws; ≥ 1: noise carries the estimate beyond what can be"
+        "majority and minority ask for opposite ones; progress: fall of their loss in a small step along the update,\n"
+        "as a share of its fall in the same step along their own gradient; noise: share of the measured square that\n"
+        "is error, taken off elsewhere; cos: cosine ± its standard error over the draws; ≥ 1: noise carries it beyond\n"
+        "what can be"
     )
     if "why" in theory:
         return [legend, f"Theorem 2.1 is not compared: {theory['why']}"]
