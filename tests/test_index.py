@@ -23,6 +23,12 @@ def boards_of(make_record: MakeRecord, cli: Cli, folder: Path) -> Path:
     return publish_all(records, folder, cli)
 
 
+def test_one_row_of_one_seed_is_said_so(make_record: MakeRecord, cli: Cli, tmp_path: Path) -> None:
+    boards = publish_all([make_record("ddpm", 12.0)], tmp_path, cli)
+    cli("leaderboard", "--folder", boards)
+    assert ": 1 row of 1 seed. " in (boards / "README.md").read_text()
+
+
 def test_each_page_is_a_line_with_its_picture(make_record: MakeRecord, cli: Cli, tmp_path: Path) -> None:
     boards = boards_of(make_record, cli, tmp_path)
     (boards / "claims").mkdir()

@@ -55,7 +55,8 @@ def summary(board: Board) -> str:
     """What the main table of a page says, in a line."""
     rows = board.all_rows
     seeds = sorted({len(row.records) for row in rows})
-    parts = [f"{board.title}: {len(rows)} rows of {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''} seeds."]
+    each = " to ".join(map(str, seeds[:: max(1, len(seeds) - 1)]))
+    parts = [f"{board.title}: {len(rows)} row{'s' * (len(rows) != 1)} of {each} seed{'s' * (each != '1')}."]
     leading = board.leaders(board.minority, board.rows)
     base = board.baseline
     if leading:
