@@ -10,7 +10,6 @@ import typer
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import BOARDS, Boards, CsvFile
 from ltgen_bench.cli.paths import path_option
-from ltgen_bench.cli.results import write_text
 from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -166,6 +165,7 @@ def _check_format(format: str | None, output: Path | None, csv: Path | None) -> 
 def _give(format: str, output: Path | None, found: Beside | tuple[list[Record], list[Unfinished]]) -> None:
     """Print or write what the records, and runs without a result, show in this format."""
     from ltgen_bench.leaderboard.exports.formats import export
+    from ltgen_bench.storage.atomic_files import write_text
 
     if isinstance(found, tuple):
         text = export(format, found[0], unfinished=found[1])
@@ -180,6 +180,7 @@ def _give(format: str, output: Path | None, found: Beside | tuple[list[Record], 
 
 def _write_csv(records: list[Record], csv: Path | None) -> None:
     from ltgen_bench.leaderboard.frame import figures
+    from ltgen_bench.storage.atomic_files import write_text
 
     if csv is not None:
         write_text(csv, figures(records).to_csv(index=False))

@@ -27,6 +27,7 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
     from ltgen_bench.leaderboard.pages import build
     from ltgen_bench.leaderboard.standing import standing
     from ltgen_bench.leaderboard.text import score_text, table_text
+    from ltgen_bench.storage.atomic_files import write_text
 
     of_runs = beside([], runs)
     records, problems = of_runs.records, of_runs.problems
@@ -51,10 +52,3 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
             out.print(f"\nleaderboard: {path}")
     complain(problems)
     return problems
-
-
-def write_text(path: Path, text: str) -> None:
-    from ltgen_bench.storage.atomic_files import atomic_write
-
-    with atomic_write(path) as file:
-        file.write(text.encode())

@@ -15,3 +15,11 @@ class NoisePrior(NamedTuple):
 
     mean: Tensor
     std: Tensor
+
+
+def class_noise(prior: NoisePrior | None, standard: Tensor, y: Tensor) -> Tensor:
+    """Noise of images of classes y (B,), from standard normal noise (B, channels, height, width)."""
+    if prior is None:
+        return standard
+    mean, std = prior
+    return mean[y] + std[y][:, None, None, None] * standard

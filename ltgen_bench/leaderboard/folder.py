@@ -22,7 +22,7 @@ from ltgen_bench.leaderboard.published_page import published_page
 from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
-from ltgen_bench.storage.atomic_files import atomic_write
+from ltgen_bench.storage.atomic_files import write_text
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Page:
         return self.path.exists() and self.path.read_bytes() == self.text.encode()
 
     def write(self) -> None:
-        with atomic_write(self.path) as file:
-            file.write(self.text.encode())
+        write_text(self.path, self.text)
 
 
 def _with_pictures(

@@ -16,7 +16,7 @@ from ltgen_bench.probes.claims_text import CLAIMS, HEAD
 from ltgen_bench.probes.probe_file import ProbeFile, probes_in
 from ltgen_bench.probes.theory_measured import Assessment
 from ltgen_bench.scoring.metric_table import metric_name, metric_title
-from ltgen_bench.storage.atomic_files import atomic_write
+from ltgen_bench.storage.atomic_files import atomic_write, write_text
 
 PARTS = ("training", "held-out")
 
@@ -92,8 +92,7 @@ def write_page(folder: Path) -> list[Path]:
         parts.append(claim.format(shown="\n\n".join([*reading, *shown]) or "Nothing was measured yet."))
     parts.append(width_claim.section(folder))
     page = folder / "README.md"
-    with atomic_write(page) as file:
-        file.write(("\n\n".join(part.strip() for part in parts) + "\n").encode())
+    write_text(page, "\n\n".join(part.strip() for part in parts) + "\n")
     return [page, *written]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.diffusion.denoiser import Denoiser
-from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.diffusion.noise_prior import NoisePrior, class_noise
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.probes.specs import DrawSpec
 from ltgen_bench.rng import generator
@@ -104,9 +104,8 @@ class DenoisingLoss:
         x0 = part.x0[rows // part.t.shape[1]].to(self.device)
         t, noise = part.t.view(-1)[rows].to(self.device), part.noise.flatten(0, 1)[rows].to(self.device)
         y = torch.full_like(t, part.label)
-        if self.noise_prior is not None:
-            mean, std = (p.to(self.device) for p in self.noise_prior)
-            noise = mean[y] + std[y][:, None, None, None] * noise
+        prior = self.noise_prior and NoisePrior(*(part.to(self.device) for part in self.noise_prior))
+        noise = class_noise(prior, noise, y)
         level = abar[t][:, None, None, None]
         eps: Tensor = net(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, y)
         return (eps - noise).square().mean((1, 2, 3))

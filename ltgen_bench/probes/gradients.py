@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltgen_bench.data.images import Images
-from ltgen_bench.diffusion.noise_prior import NoisePrior
+from ltgen_bench.diffusion.noise_prior import NoisePrior, class_noise
 from ltgen_bench.rng import generator
 from ltgen_bench.training.batches import to_nchw
 
@@ -64,9 +64,7 @@ class Gradients:
         return found[index.to(found.device)].cpu().numpy()
 
     def _of(self, x0: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        if self.noise_prior is not None:
-            mean, std = self.noise_prior
-            noise = mean[y] + std[y][:, None, None, None] * noise
+        noise = class_noise(self.noise_prior, noise, y)
         level = self.alphas_cumprod[t][:, None, None, None]
         eps = self.net(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, y)
         return torch.autograd.grad((eps - noise).square().mean(), self.params)

@@ -15,7 +15,7 @@ from ltgen_bench.probes.tables import NONE, cosine
 from ltgen_bench.probes.theory_measured import Assessment
 from ltgen_bench.probes.theory_picture import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, serves_more
-from ltgen_bench.storage.atomic_files import atomic_write
+from ltgen_bench.storage.atomic_files import write_text
 
 HIDDEN = "hidden in noise"
 MANY = 40_000
@@ -41,8 +41,7 @@ def write_page(folder: Path, measured: Sequence[tuple[str, Assessment]] = ()) ->
         reserve=_table(("rank", "rho", "alpha", "Theorem 3.1", "expected at this a", "drawn"), map(_rank_row, ranks)),
         measured="\n\n".join([*own, measured_tables(measured)]),
     )
-    with atomic_write(page) as file:
-        file.write(text.encode())
+    write_text(page, text)
     return [page, picture]
 
 

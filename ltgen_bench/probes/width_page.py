@@ -14,7 +14,7 @@ from ltgen_bench.leaderboard.paired import SEEDS, Paired
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.probes.drawing import COLOURS, MARKERS, drawing, tidy
 from ltgen_bench.probes.width import GROUPS, Cell, Widths, mean_and_interval
-from ltgen_bench.storage.atomic_files import atomic_write, write_json
+from ltgen_bench.storage.atomic_files import write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,7 @@ def write_page(widths: Widths, folder: Path, name: str, command: str, left: Sequ
         answers="\n".join(f"- {line}" for line in [*widths.answers, *(f"no result of {run}" for run in left)]),
         settings=title(widths.records[0]),
     )
-    with atomic_write(page) as file:
-        file.write(text.encode())
+    write_text(page, text)
     return [data, page, picture]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.diffusion.compiled import CompiledDenoiser
 from ltgen_bench.diffusion.denoiser import Denoiser, Network
+from ltgen_bench.diffusion.noise_prior import class_noise
 from ltgen_bench.diffusion.schedule import alphas_cumprod
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
@@ -92,10 +93,7 @@ class Trainer:
     def make_step(self, index: int) -> Step:
         """The batch, times and noise of a step: the same for every method."""
         x0, y = self.batches.images(index)
-        t, noise = self.batches.times(index), self.batches.noise(index)
-        if self.noise_prior is not None:
-            mean, std = self.noise_prior
-            noise = mean[y] + std[y][:, None, None, None] * noise
+        t, noise = self.batches.times(index), class_noise(self.noise_prior, self.batches.noise(index), y)
         abar = self.task.alphas_cumprod[t][:, None, None, None]
         unconditional = self.batches.unconditional(index)
         return Step(
