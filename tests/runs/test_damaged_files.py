@@ -149,7 +149,7 @@ def test_finished_runs_in_a_folder_one_may_only_read_are_shown(
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("ltgen_bench.cli.results.write_text", refuse)
+    monkeypatch.setattr("ltgen_bench.storage.atomic_files.write_text", refuse)
     got = cli(*finished.command)
     assert (got.code, got.err) == (0, "")
     assert "scored in efflite0@32" in got.out
