@@ -14,10 +14,11 @@ import pytest
 from ltgen_bench.diffusion import unet
 from ltgen_bench.diffusion.unet import build
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.paired import mean_and_interval
 from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.widths import check_widths, grid_name, parameters, plan_widths, usual_widths, widened
 from ltgen_bench.probes import width_claim
-from ltgen_bench.probes.width import Widths, mean_and_interval
+from ltgen_bench.probes.width import Widths
 from ltgen_bench.probes.width_page import table, write_page
 from ltgen_bench.runs.job import Execution
 from ltgen_bench.runs.record import Record

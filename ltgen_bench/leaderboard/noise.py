@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,12 +50,8 @@ class Noise:
         """
         if any(isinstance(each.records[0].run, ExternalSpec) for each in (row, base)):
             return None
-        first, second = row.by_seed(column), base.by_seed(column)
-        pairs = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
-        if not pairs:
-            return None
-        threshold = self.threshold(column, statistics.fmean(its for _, its in pairs.values()))
-        return Paired(pairs, column.info.better, threshold)
+        found = Paired.at_common_seeds(row.by_seed(column), base.by_seed(column), column.info.better)
+        return found and dataclasses.replace(found, noise=self.threshold(column, found.base))
 
     @property
     def sentence(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +35,18 @@ class Paired:
     better: Literal["lower", "higher"] | None
     noise: float = 0.0
 
+    @classmethod
+    def at_common_seeds(
+        cls,
+        first: Mapping[int, float],
+        second: Mapping[int, float],
+        better: Literal["lower", "higher"] | None,
+        noise: float = 0.0,
+    ) -> Paired | None:
+        """Of two {seed: figure}; None where no seed has both."""
+        pairs = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
+        return cls(pairs, better, noise) if pairs else None
+
     @functools.cached_property
     def differences(self) -> dict[int, float]:
         """By seed."""
@@ -49,12 +61,15 @@ class Paired:
         return statistics.fmean(self.differences.values())
 
     @functools.cached_property
+    def base(self) -> float:
+        """The second's mean."""
+        return statistics.fmean(second for _, second in self.pairs.values())
+
+    @functools.cached_property
     def interval(self) -> tuple[float, float] | None:
         """Student's t interval of the mean difference, n - 1 degrees of freedom; None for a single pair."""
-        if self.n < 2:
-            return None
-        half = t_quantile(self.n - 1) * deviation(self.differences.values()) / math.sqrt(self.n)
-        return self.mean - half, self.mean + half
+        mean, half = mean_and_interval(self.differences.values())
+        return None if half is None else (mean - half, mean + half)
 
     @property
     def worst(self) -> float | None:
@@ -66,8 +81,7 @@ class Paired:
     @property
     def relative(self) -> float | None:
         """The mean difference as a share of the second's mean; None where that is not above 0, as of some KIDs."""
-        of = statistics.fmean(second for _, second in self.pairs.values())
-        return self.mean / of if of > 0 else None
+        return self.mean / self.base if self.base > 0 else None
 
     @property
     def wins(self) -> int:
@@ -84,6 +98,14 @@ class Paired:
         if low <= 0 <= high:
             return "not resolved"
         return "better" if (high < 0) == (self.better == "lower") else "worse"
+
+
+def mean_and_interval(values: Iterable[float]) -> tuple[float, float | None]:
+    """The mean, and half the width of its Student's t interval; None for a single value."""
+    known = list(values)
+    if len(known) < 2:
+        return known[0], None
+    return statistics.fmean(known), t_quantile(len(known) - 1) * deviation(known) / math.sqrt(len(known))
 
 
 def deviation(values: Collection[float]) -> float:

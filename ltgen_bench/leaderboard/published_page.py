@@ -8,9 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from tabulate import tabulate
-
 from ltgen_bench.leaderboard.by_protocol import by_protocol, results_by_data
+from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.leaderboard.published import ITEMS, METRICS, NATURAL, NOT_STATED, Figure
 from ltgen_bench.leaderboard.rows import MISSING, Row, ordered
 from ltgen_bench.runs.record import Record
@@ -71,7 +70,7 @@ def published_page(figures: Sequence[Figure], records: Iterable[Record] = ()) ->
         [
             _INTRODUCTION,
             "## Contents\n",
-            _markdown(["data", "reported by", "figures"], contents),
+            table(["data", "reported by", "figures"], contents),
             "",
             *(_section(key, data, results.get(key, [])) for key in data),
         ]
@@ -96,10 +95,6 @@ def _link(dataset: str, ratio: str) -> str:
     title = _title(dataset, ratio)
     anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
     return f"[{title}](#{anchor})"
-
-
-def _markdown(headers: Sequence[str], body: Sequence[Sequence[object]]) -> str:
-    return str(tabulate(body, headers, tablefmt="github", disable_numparse=True))
 
 
 def _section(key: tuple[str, str], data: Mapping[tuple[str, str], Sequence[Figure]], results: Sequence[Row]) -> str:
@@ -144,7 +139,7 @@ def _source(figures: Sequence[Figure]) -> str:
             f"- read in: {'; '.join(_grouped(figures, lambda f: f.origin['read']))}",
             f"- protocol: {_protocol(first.items, differing)}",
             "",
-            _markdown(["method", *differing, *(name + marks.of_lines[name] for name in columns)], body),
+            table(["method", *differing, *(name + marks.of_lines[name] for name in columns)], body),
             "",
             *notes,
             "",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tabulate import tabulate
-
+from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import PROTOCOL, RunSpec
 
@@ -39,4 +38,4 @@ def reasons(records: Iterable[Record]) -> str:
     texts |= {f"score version {n}": text for n, text in SCORES.items()}
     versions = {version for record in records for version in outdated(record)}
     lines = [(version, text) for version, text in texts.items() if version in versions]
-    return str(tabulate(lines, ("version", "why its results stand apart"), tablefmt="github", disable_numparse=True))
+    return table(("version", "why its results stand apart"), lines)

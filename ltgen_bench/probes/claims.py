@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, mean_and_interval
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.tables import NONE, summarised
 from ltgen_bench.spec.serialise import digest, identity, to_json
@@ -38,7 +37,7 @@ class Row:
     @property
     def gap(self) -> Paired | None:
         """Minority less majority; None where no seed has both."""
-        return pair(self.groups.get("minority", {}), self.groups.get("majority", {}))
+        return beside(self.groups.get("minority", {}), self.groups.get("majority", {}))
 
     @property
     def gaps(self) -> BySeed:
@@ -137,22 +136,17 @@ def gradient(name: str, scale: float = 1) -> Figure:
     return figure
 
 
-def pair(first: BySeed, second: BySeed, noise: float = 0.0) -> Paired | None:
-    """The first less the second at the seeds that both have; larger counts as worse."""
-    common = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
-    return Paired(common, "lower", noise) if common else None
+def beside(first: BySeed, second: BySeed) -> Paired | None:
+    """The first less the second, seed by seed; larger counts as worse."""
+    return Paired.at_common_seeds(first, second, "lower")
 
 
 def mean(values: BySeed, decimals: int = 2) -> str:
     """The mean over seeds and half the width of its Student-t interval, of two seeds or more."""
-    numbers = list(values.values())
-    if not numbers:
+    if not values:
         return NONE
-    text = f"{statistics.fmean(numbers):.{decimals}f}"
-    if len(numbers) < 2:
-        return text
-    half = t_quantile(len(numbers) - 1) * statistics.stdev(numbers) / math.sqrt(len(numbers))
-    return f"{text} ± {half:.{decimals}f}"
+    middle, half = mean_and_interval(values.values())
+    return f"{middle:.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
 
 
 def difference(found: Paired | None, decimals: int = 2) -> str:

@@ -191,7 +191,7 @@ def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> l
         baselines = {row.more: row for row in rows if row.label == claims.BASELINE}
         for row in rows:
             if row.more in baselines and row.label != claims.BASELINE:
-                found = claims.pair(row.gaps, baselines[row.more].gaps)
+                found = claims.beside(row.gaps, baselines[row.more].gaps)
                 how = claims.reading(found, "wider", "narrower")
                 body.append([f"{row.name}, {variant}, {part}", found.n if found else 0, claims.difference(found), how])
     if not body:

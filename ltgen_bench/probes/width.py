@@ -7,17 +7,15 @@ between the two, and a method that keeps capacity for the minority should help m
 from __future__ import annotations
 
 import functools
-import math
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ltgen_bench.leaderboard.board import ranked_by
 from ltgen_bench.leaderboard.captions import title
 from ltgen_bench.leaderboard.noise import Noise
-from ltgen_bench.leaderboard.paired import SEEDS, Paired, t_quantile
+from ltgen_bench.leaderboard.paired import SEEDS, Paired
 from ltgen_bench.leaderboard.rows import Row, run_of
 from ltgen_bench.leaderboard.statistics import Column, figure_name
 from ltgen_bench.runs.record import Record
@@ -110,13 +108,13 @@ class Widths:
     def over_width(self, method: str, figure: Callable[[Cell], BySeed]) -> Paired | None:
         """A figure of the widest network and of the narrowest: "better" where it falls with width."""
         cells = self.methods[method]
-        return _paired(figure(cells[-1]), figure(cells[0])) if len(cells) > 1 else None
+        return Paired.at_common_seeds(figure(cells[-1]), figure(cells[0]), "lower") if len(cells) > 1 else None
 
     def gain_over_width(self, method: str, group: str) -> Paired | None:
         """The difference to the baseline in the narrowest network, and in the widest: "better" where it helps more in
         the narrowest."""
         found = [pair for cell in self.methods[method] if (pair := self.beside_base(cell, group))]
-        return _paired(found[0].differences, found[-1].differences) if len(found) > 1 else None
+        return Paired.at_common_seeds(found[0].differences, found[-1].differences, "lower") if len(found) > 1 else None
 
     @property
     def answers(self) -> list[str]:
@@ -159,21 +157,8 @@ class Widths:
         }
 
 
-def mean_and_interval(values: Iterable[float]) -> tuple[float, float | None]:
-    """The mean, and half the width of its Student's t interval; None for a single value."""
-    known = list(values)
-    if len(known) < 2:
-        return known[0], None
-    return statistics.fmean(known), t_quantile(len(known) - 1) * statistics.stdev(known) / math.sqrt(len(known))
-
-
 def _seed(record: Record) -> int:
     return record.run.seed
-
-
-def _paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | None:
-    pairs = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
-    return Paired(pairs, "lower") if pairs else None
 
 
 def _between(interval: tuple[float, float] | None, decimals: int) -> str:

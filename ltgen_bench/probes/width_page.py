@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.captions import title
-from ltgen_bench.leaderboard.paired import SEEDS, Paired
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, mean_and_interval
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.probes.drawing import COLOURS, MARKERS, drawing, tidy
-from ltgen_bench.probes.width import GROUPS, Cell, Widths, mean_and_interval
+from ltgen_bench.probes.width import GROUPS, Cell, Widths
 from ltgen_bench.storage.atomic_files import write_json, write_text
 
 if TYPE_CHECKING:
