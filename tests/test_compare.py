@@ -224,3 +224,15 @@ def test_the_main_table_comes_first_and_others_are_a_line(
         f"800 steps x 32, 500 images, omega 1.5, efflite0@96, cm and ddpm: {told}; claim: yes" in e for e in lines
     )
     assert len(json.loads(cli("compare", "cm", "ddpm", "--json").out)) == 3
+
+
+def test_tables_with_results_of_ones_own_come_before_published_ones(
+    make_record: MakeRecord, grid: list[Record], cli: Cli
+) -> None:
+    mine = [make_record(method, fid, train={"steps": 400}) for method, fid in (("cm", 5.0), ("ddpm", 7.0))]
+    for record in mine:
+        record.write(Path("runs/digitslt") / record.run.method / record.run_id / f"result-{record.eval_id}.json")
+    got = cli("compare", "cm", "ddpm").out
+    assert ", 400 steps x 32, " in got.splitlines()[0]
+    assert line(got, "FD", "overall")[:2] == ["5.00", "7.00"]
+    assert " 800 steps x 32, " in got.split("Other tables")[1]

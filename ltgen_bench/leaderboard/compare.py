@@ -75,7 +75,8 @@ def _plain(metric: str, column: Column, found: Paired) -> dict[str, Any]:
 
 
 def compare(a: Side, b: Side) -> list[Comparison]:
-    """One comparison for each row, or pair of rows, of each table that both have rows in, in the order of pages.
+    """One comparison for each row, or pair of rows, of each table that both have rows in: those of tables with results
+    that are not published first, then in the order of pages.
 
     Raises UsageError where there is nothing to compare, and says why.
     """
@@ -90,7 +91,8 @@ def compare(a: Side, b: Side) -> list[Comparison]:
             else:
                 found.append(Comparison(board, board.beside(_row(one), _row(other))))
     if found:
-        return found
+        own = a.own | b.own
+        return sorted(found, key=lambda each: own.isdisjoint(map(key_of, each.board.records)))
     if problems:
         raise UsageError(f"{a.name} and {b.name} {problems[0]}")
     labels = [", ".join(sorted({record.run.label for record in side.records})) for side in (a, b)]

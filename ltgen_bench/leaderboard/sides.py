@@ -9,16 +9,19 @@ from pathlib import Path
 from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.leaderboard.beside import OF_RUNS, Beside, beside
 from ltgen_bench.leaderboard.folder import published
+from ltgen_bench.leaderboard.rows import Key
 from ltgen_bench.runs.record import Record, read_records
 
 
 @dataclass(frozen=True)
 class Side:
-    """records: what the name stands for; others: what lies in the same place, to measure the seed noise with."""
+    """records: what the name stands for; others: what lies in the same place, to measure the seed noise with; own: of
+    both, those that are not published."""
 
     name: str
     records: Sequence[Record]
     others: Sequence[Record] = ()
+    own: frozenset[Key] = frozenset()
 
 
 def sides(names: Sequence[str], runs: Path, boards: Path) -> tuple[list[Side], list[str]]:
@@ -38,7 +41,7 @@ def sides(names: Sequence[str], runs: Path, boards: Path) -> tuple[list[Side], l
                 raise UsageError(f"no results in the folder {name}")
             found.append(Side(name, records))
         else:
-            found.append(Side(name, _named(name, here, f"{runs} or {boards}"), here.records))
+            found.append(Side(name, _named(name, here, f"{runs} or {boards}"), here.records, here.own))
     return found, list(dict.fromkeys(problems + (here.problems if here else [])))
 
 
