@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes import claims, claims_page, distances, pictures, theory_page
+from ltgen_bench.probes import claims, claims_page, claims_records, distances, theory_page
+from ltgen_bench.probes.pictures import of_run
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
 from ltgen_bench.runs.record import Record
@@ -112,16 +113,17 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
         for seed in range(3)
     ]
     runs = [written(probe, tmp_path / "runs") for probe in probes]
-    assert len(claims_page.take(page, runs)) == 6
-    assert claims_page.take(page, runs) == []
+    assert len(claims_records.take(page, runs)) == 6
+    assert claims_records.take(page, runs) == []
     page.joinpath("reading-pruning.md").write_text("Nothing is lost by the minority alone.\n")
-    made, picture = claims_page.write_page(page)
-    assert made.name == "README.md"
-    assert re.fullmatch(r"pruning-digitslt-[0-9a-f]{6}\.png", picture.name)
-    first = {path.name: path.read_bytes() for path in page.iterdir() if path.is_file()}
-    claims_page.write_page(page)
-    assert {path.name: path.read_bytes() for path in page.iterdir() if path.is_file()} == first
-    text = first["README.md"].decode()
+    made, picture = claims_page.pages(page)
+    assert made.path.name == "README.md"
+    assert re.fullmatch(r"pruning-digitslt-[0-9a-f]{6}\.png", picture.path.name)
+    for file in (made, picture):
+        assert not file.current
+        file.write()
+    assert all(file.current for file in claims_page.pages(page))
+    text = made.path.read_text()
     assert "Nothing is lost by the minority alone." in text
     pruning, reserve = (text.index(f"\n## {title}") for title in ("Majority classes take", "The reserve holds"))
     assert "Nothing was measured yet." not in text[pruning:reserve]
@@ -136,6 +138,31 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
     ]
 
 
+def test_leaderboard_makes_and_checks_the_page_of_claims(cli: Callable[..., Any], pruned: Make, tmp_path: Path) -> None:
+    boards = tmp_path / "leaderboards"
+    page = boards / claims_records.FOLDER
+    claims_records.take(page, [written(pruned(0.1, 0.2, seed=seed), tmp_path / "runs") for seed in range(3)])
+    assert cli("leaderboard", "--check", "--folder", boards).code == 1
+    assert cli("leaderboard", "--folder", boards).code == 0
+    got = cli("leaderboard", "--check", "--folder", boards)
+    assert got.code == 0
+    assert f"{page / 'README.md'} is up to date" in got.out
+    (picture,) = page.glob("*.png")
+    old = picture.rename(page / "pruning-digitslt-000000.png")
+    page.joinpath("reading-pruning.md").write_text("The majority loses more.\n")
+    got = cli("leaderboard", "--check", "--folder", boards)
+    assert got.code == 1
+    for said in (
+        f"{page / 'README.md'} is not what its probes give; run ltgen-bench leaderboard",
+        f"{picture} is not what its probes give; run ltgen-bench leaderboard",
+        f"{old} belongs to no page; run ltgen-bench leaderboard",
+    ):
+        assert said in got.out
+    assert cli("leaderboard", "--folder", boards).code == 0
+    assert list(page.glob("*.png")) == [picture]
+    assert "The majority loses more." in page.joinpath("README.md").read_text()
+
+
 def test_what_an_earlier_version_found_is_left_out_and_named(
     cli: Callable[..., Any], pruned: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,14 +170,14 @@ def test_what_an_earlier_version_found_is_left_out_and_named(
     for seed in (0, 1):
         kept = written(pruned(0.1, 0.2, seed=seed, spec=old), tmp_path / "runs")
         with pytest.raises(UsageError, match="was not probed yet"):
-            claims_page.take(page, [kept])
-        folder = claims_page.records(page) / "digitslt"
+            claims_records.take(page, [kept])
+        folder = claims_records.records(page) / "digitslt"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(kept / f"probe-pruning-{old.id}.json", folder / f"probe-pruning-{old.id}-{kept.name}.json")
-    claims_page.take(page, [written(pruned(0.3, 0.4), tmp_path / "runs")])
-    (current,) = claims_page.taken(page)
+    claims_records.take(page, [written(pruned(0.3, 0.4), tmp_path / "runs")])
+    (current,) = claims_records.taken(page)
     assert current.spec == PruningSpec()
-    (left_out,) = claims_page.outdated(page)
+    (left_out,) = claims_records.outdated(page)
     assert left_out.run.seed == 1
     again = left_out.run.run_id
     said = (
@@ -165,11 +192,11 @@ def test_what_an_earlier_version_found_is_left_out_and_named(
 def test_what_was_measured_of_gradients_is_read_as_the_theory_has_it(make_record: Callable[..., Record]) -> None:
     run = make_record().run
     assert isinstance(run, RunSpec)
-    fields = {f.name: 1.0 for f in dataclasses.fields(claims_page.Assessment)}
+    fields = {f.name: 1.0 for f in dataclasses.fields(theory_page.Assessment)}
     probes = [ProbeFile(run, DominanceSpec(), NAMES, {"theory": theory}, {}) for theory in (fields, {"why": "few"})]
-    ((what, found),) = claims_page.measured(probes)
+    ((what, found),) = theory_page.measured_of(probes)
     assert what == "digitslt ddpm seed 0, 800 steps"
-    assert found == claims_page.Assessment(**fields)
+    assert found == theory_page.Assessment(**fields)
 
 
 def test_runs_that_were_not_probed_are_refused(cli: Callable[..., Any], tmp_path: Path, pruned: Make) -> None:
@@ -188,9 +215,9 @@ def test_runs_that_were_not_probed_are_refused(cli: Callable[..., Any], tmp_path
 
 def test_the_page_of_the_theorems_is_of_what_is_kept_beside_it() -> None:
     folder = Path(__file__).parents[1] / "leaderboards" / "claims"
-    assert claims_page.outdated(folder) == []
-    probes = claims_page.taken(folder)
-    tables = theory_page.measured_tables(claims_page.measured(probes))
+    assert claims_records.outdated(folder) == []
+    probes = claims_records.taken(folder)
+    tables = theory_page.measured_tables(theory_page.measured_of(probes))
     page, reading = ((folder / name).read_text() for name in ("theory.md", "reading-theory.md"))
     assert f"\n\n{reading.strip()}\n\n{tables}\n" in page
     opposed = [f"{probe.result['scopes']['majority']['opposed_same_sign']:.3f}" for probe in probes]
@@ -228,7 +255,7 @@ def test_the_legend_of_a_picture_covers_nothing(pruned: Make, tmp_path: Path, mo
     gradients = dataclasses.replace(
         probe, spec=DominanceSpec(), result={"scopes": {name: {**scope, "to_update_se": 0.1} for name in values}}
     )
-    drawing, drawn = pictures.drawing, []
+    drawing, drawn = of_run.drawing, []
 
     @contextlib.contextmanager
     def kept(*words: Any) -> Iterator[Any]:
@@ -236,11 +263,11 @@ def test_the_legend_of_a_picture_covers_nothing(pruned: Make, tmp_path: Path, mo
             yield figure
         drawn.append(figure)
 
-    monkeypatch.setattr(pictures, "drawing", kept)
+    monkeypatch.setattr(of_run, "drawing", kept)
     for found, legends in ((probe, [["without", "25%", "50%", "75%", "random"]]), (gradients, [
         ["update", "majority", "minority"], ["all", "opposed ones"]
     ])):  # fmt: skip
-        pictures.save(found, tmp_path / "picture.png")
+        of_run.save(found, tmp_path / "picture.png")
         figure = drawn.pop()
         assert [[text.get_text() for text in legend.get_texts()] for legend in figure.legends] == legends
         boxes = [legend.get_window_extent() for legend in figure.legends]

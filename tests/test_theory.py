@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.probes import theory, theory_page, theory_picture
+from ltgen_bench.probes import theory, theory_page
+from ltgen_bench.probes.pictures import of_theory
 from ltgen_bench.probes.theory_measured import assess
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, serves_more, with_reserve
 
@@ -209,8 +210,8 @@ def test_the_page_is_the_same_each_time(
     cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(theory_page, "MANY", 500)
-    monkeypatch.setattr(theory_picture, "PARAMETERS", 50)
-    monkeypatch.setattr(theory_picture, "WEIGHTS", 20)
+    monkeypatch.setattr(of_theory, "PARAMETERS", 50)
+    monkeypatch.setattr(of_theory, "WEIGHTS", 20)
     found = []
     for name in ("once", "again"):
         (tmp_path / name).mkdir()

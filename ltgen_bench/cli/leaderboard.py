@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.beside import Beside
+    from ltgen_bench.leaderboard.page_file import PageFile
+    from ltgen_bench.leaderboard.pictures.picture import PictureFile
     from ltgen_bench.leaderboard.unfinished import Unfinished
     from ltgen_bench.runs.record import Record
 
@@ -63,7 +66,8 @@ def leaderboard(
     format: Format = None,
     output: OutputFile = None,
 ) -> None:
-    """Rebuild the leaderboard pages, pictures and index from the records, and published.md from published.csv.
+    """Rebuild the leaderboard pages, pictures and index from the records, published.md from published.csv, and the page
+    of claims from its probes.
 
     With --runs nothing is published: the pages are in the folder of the runs. With --format there are no pages: their
     content is printed, or written to a file.
@@ -106,10 +110,24 @@ def _published(
 ) -> None:
     """Write the pages, or say which are not what the records give."""
     from ltgen_bench.leaderboard import folder as boards
+    from ltgen_bench.leaderboard.pictures.of_page import FOLDER
+    from ltgen_bench.probes import claims_page, claims_records
 
     if not records:
         print(f"no results in {folder / 'results'}")
     made, more = boards.all_pages(records, folder, failed)
+    outdated = _write_or_check(made, folder / FOLDER, check=check)
+    claims = folder / claims_records.FOLDER
+    if claims_records.records(claims).is_dir():
+        outdated |= _write_or_check(claims_page.pages(claims), claims, check=check)
+    _write_csv(records, csv)
+    _end(problems + more, failed=check and outdated)
+
+
+def _write_or_check(made: Sequence[PageFile | PictureFile], pictures: Path, *, check: bool) -> bool:
+    """Whether a file was not what is made of its source now, or a picture in the folder belongs to no page."""
+    from ltgen_bench.leaderboard.pictures.picture import left_over
+
     outdated = False
     for page in made:
         current = page.current
@@ -120,15 +138,14 @@ def _published(
         elif not current:
             page.write()
             print(f"wrote {page.path}")
-    for path in boards.left_over(made, folder):
+    for path in left_over(made, pictures):
         outdated = True
         if check:
             print(f"{path} belongs to no page; run ltgen-bench leaderboard")
         else:
             path.unlink()
             print(f"removed {path}, which belongs to no page")
-    _write_csv(records, csv)
-    _end(problems + more, failed=check and outdated)
+    return outdated
 
 
 def _beside(found: Beside, problems: list[str], folder: Path, runs: Path, csv: Path | None) -> None:

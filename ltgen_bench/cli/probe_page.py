@@ -31,14 +31,21 @@ def page(
     What probes found is copied into probes/ beside the page, which is made from there. Your own words go into
     reading-pruning.md, and so on for reserve, dominance, width and theory, there.
     """
-    from ltgen_bench.probes import claims_page, theory_page
+    from ltgen_bench.leaderboard.pictures.picture import left_over
+    from ltgen_bench.probes import claims_page, claims_records, theory_page
     from ltgen_bench.runs.run_folder import find_run
 
     folder = claims_folder(page)
-    for path in claims_page.take(folder, [find_run(runs, name).path for name in names or ()]):
+    for path in claims_records.take(folder, [find_run(runs, name).path for name in names or ()]):
         print(f"took {path}")
-    for line in claims_page.left_out(folder):
+    for line in claims_records.left_out(folder):
         print(line)
-    measured = claims_page.measured(claims_page.taken(folder))
-    for path in [*theory_page.write_page(folder, measured), *claims_page.write_page(folder)]:
+    for path in theory_page.write_page(folder, theory_page.measured_of(claims_records.taken(folder))):
         print(f"wrote {path}")
+    made = claims_page.pages(folder)
+    for file in made:
+        file.write()
+        print(f"wrote {file.path}")
+    for path in left_over(made, folder):
+        path.unlink()
+        print(f"removed {path}, which belongs to no page")

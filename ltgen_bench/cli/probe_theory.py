@@ -20,11 +20,13 @@ Claims = Annotated[
 
 def claims_folder(named: Path | None) -> Path:
     """Where the page goes. Raises UsageError when no folder is named and there are no leaderboards here."""
+    from ltgen_bench.probes.claims_records import FOLDER
+
     if named is None and not BOARDS.is_dir():
         raise UsageError(
             f"there is no {BOARDS} in {Path.cwd()}: name a folder for the page, also a new one, with --page"
         )
-    return named or BOARDS / "claims"
+    return named or BOARDS / FOLDER
 
 
 @probe.command(
@@ -39,11 +41,11 @@ def theory(page: Claims = None) -> None:
 
     Needs no run and takes seconds. What `probe dominance` measured and `probe page` took is in it, too.
     """
-    from ltgen_bench.probes.claims_page import left_out, measured, taken
-    from ltgen_bench.probes.theory_page import write_page
+    from ltgen_bench.probes.claims_records import left_out, taken
+    from ltgen_bench.probes.theory_page import measured_of, write_page
 
     folder = claims_folder(page)
     for line in left_out(folder):
         print(line)
-    for path in write_page(folder, measured(taken(folder))):
+    for path in write_page(folder, measured_of(taken(folder))):
         print(path)

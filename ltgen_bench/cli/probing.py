@@ -40,7 +40,8 @@ def probe_runs(
     """
     from ltgen_bench.cli.progress import console
     from ltgen_bench.launch.score_stage import draw
-    from ltgen_bench.probes import pictures, tables
+    from ltgen_bench.probes import tables
+    from ltgen_bench.probes.pictures import of_run
     from ltgen_bench.probes.probe_file import stored
     from ltgen_bench.probes.probing import probe
     from ltgen_bench.probes.subject import Subject
@@ -60,7 +61,7 @@ def probe_runs(
         path = run_folder.probe(spec.kind, spec.id)
         picture = path.with_suffix(".png")
         if not picture.exists():
-            draw(picture, out.print, lambda r=result, p=picture: pictures.save(r, p))  # type: ignore[misc]
+            draw(picture, out.print, lambda r=result, p=picture: of_run.save(r, p))  # type: ignore[misc]
         out.print(f"\n{tables.text(result, per_class=per_class)}\nfile: {path}")
         if picture.exists():
             out.print(f"picture: {picture}")

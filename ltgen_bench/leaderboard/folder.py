@@ -6,7 +6,6 @@ import glob
 import itertools
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ltgen_bench.errors import UsageError
@@ -14,50 +13,33 @@ from ltgen_bench.leaderboard.beside import Beside
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
 from ltgen_bench.leaderboard.index import heading_of, index_text, other_pages
 from ltgen_bench.leaderboard.kept import Kept, keep, record_path
+from ltgen_bench.leaderboard.page_file import PageFile
 from ltgen_bench.leaderboard.pages import page_text
 from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
-from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile, made_of
+from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.published_page import published_page
 from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
-from ltgen_bench.storage.atomic_files import write_text
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page: where it belongs, and what is made of its source."""
-
-    path: Path
-    text: str
-    source: str = "the records"
-
-    @property
-    def current(self) -> bool:
-        """Whether the file holds that text."""
-        return self.path.exists() and self.path.read_bytes() == self.text.encode()
-
-    def write(self) -> None:
-        write_text(self.path, self.text)
 
 
 def _with_pictures(
     found: Sequence[DatasetPage], kept: Kept, folder: Path, others: Mapping[str, str]
-) -> list[Page | PictureFile]:
+) -> list[PageFile | PictureFile]:
     """Pages, their pictures, and the index. others: see `index_text`."""
-    made: list[Page | PictureFile] = []
+    made: list[PageFile | PictureFile] = []
     first: dict[str, str] = {}
     for page in found:
         pictures = pictures_of(page, kept)
         lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
-        made.append(Page(folder / f"{page.dataset}.md", page_text(page, lines)))
+        made.append(PageFile(folder / f"{page.dataset}.md", page_text(page, lines)))
         drawn = list(itertools.chain(*pictures.values()))
         made += [PictureFile(folder / FOLDER / f"{picture.name}.png", picture) for picture in drawn]
         if drawn:
             first[page.dataset] = _line(drawn[0])
     if (text := index_text(folder / "README.md", found, first, others)) is not None:
-        made.append(Page(folder / "README.md", text))
+        made.append(PageFile(folder / "README.md", text))
     return made
 
 
@@ -68,7 +50,7 @@ def _line(picture: Picture) -> str:
 
 def all_pages(
     records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()
-) -> tuple[list[Page | PictureFile], list[str]]:
+) -> tuple[list[PageFile | PictureFile], list[str]]:
     """All that is made of a leaderboards folder, and what is wrong with files that are left out.
 
     unfinished: runs without a result.
@@ -80,13 +62,7 @@ def all_pages(
     return [*reports, *made], kept.problems + problems
 
 
-def left_over(made: Iterable[Page | PictureFile], folder: Path) -> list[Path]:
-    """Pictures that the suite drew for a page that no longer shows them; nobody else's."""
-    known = {page.path for page in made}
-    return [path for path in sorted((folder / FOLDER).glob("*.png")) if path not in known and made_of(path)]
-
-
-def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFile]:
+def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[PageFile | PictureFile]:
     """The pages of datasets that unpublished runs are of, published records beside them: RUNS/leaderboard/NAME.md."""
     records = [record for record in found.records if record.run.dataset.name in found.datasets]
     unfinished = [one for one in found.unfinished if one.run.dataset.name in found.datasets]
@@ -94,7 +70,7 @@ def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[Page | PictureFi
     return _with_pictures(built, kept, runs / "leaderboard", {})
 
 
-def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[str]]:
+def reported(folder: Path, records: Iterable[Record]) -> tuple[list[PageFile], list[str]]:
     """The page of what papers report, with those of the records that may stand beside it, and what is wrong with its
     table; neither when the folder has no such table."""
     table = folder / "published.csv"
@@ -102,7 +78,7 @@ def reported(folder: Path, records: Iterable[Record]) -> tuple[list[Page], list[
         return [], []
     figures, problems = read(table)
     return [] if problems else [
-        Page(folder / "published.md", published_page(figures, records), f"the lines of {table}")
+        PageFile(folder / "published.md", published_page(figures, records), f"the lines of {table}")
     ], problems
 
 

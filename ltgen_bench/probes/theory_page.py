@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
 from ltgen_bench.probes import theory
+from ltgen_bench.probes.pictures.of_theory import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
+from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.tables import NONE, cosine
 from ltgen_bench.probes.theory_measured import Assessment
-from ltgen_bench.probes.theory_picture import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, serves_more
 from ltgen_bench.storage.atomic_files import write_text
 
@@ -146,6 +147,12 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]] | map[tuple[str
 def _base(setup: Setup, without: str = "") -> str:
     values = {"a": setup.a, "N": setup.n, "cos": setup.cos, "mu": setup.mu, "sigma": setup.sigma}
     return ", ".join(f"{name} = {value:g}" for name, value in values.items() if name != without)
+
+
+def measured_of(probes: Iterable[ProbeFile]) -> list[tuple[str, Assessment]]:
+    """What dominance probes measured of networks' own gradients, each with what it is of."""
+    found = [(p.title, p.result["theory"]) for p in probes if p.spec.kind == "dominance"]
+    return [(title, Assessment(**theory)) for title, theory in found if "why" not in theory]
 
 
 def measured_tables(measured: Sequence[tuple[str, Assessment]]) -> str:

@@ -6,12 +6,15 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltgen_bench.drawing import plain_matplotlib
+from ltgen_bench import drawing
+from ltgen_bench.drawing import plain_matplotlib, rendered
+from ltgen_bench.leaderboard.page_file import PageFile
 from ltgen_bench.source_code import fingerprint_of
 from ltgen_bench.storage.atomic_files import atomic_write
 
@@ -36,23 +39,15 @@ class Picture:
     def source(self) -> str:
         """The digest of what it shows and of the code that draws it; not of matplotlib, which draws a little otherwise
         in each version."""
-        text = json.dumps([_rounded(self.shown), _drawing_code()], sort_keys=True, allow_nan=False)
+        text = json.dumps([_rounded(self.shown), _drawing_code(self.draw.__module__)], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def png(self) -> bytes:
-        """The same bytes whenever the same versions of matplotlib and Pillow draw it. At most 256 colours: a third of
-        the size."""
-        from PIL import Image
+        """The same bytes whenever the same versions of matplotlib and Pillow draw it."""
         from PIL.PngImagePlugin import PngInfo
 
         with plain_matplotlib():
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-            canvas = FigureCanvasAgg(self.draw(self.shown))
-            canvas.draw()  # type: ignore[no-untyped-call]
-            pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        drawn = Image.frombytes("RGBA", canvas.get_width_height(), pixels).convert("RGB")
-        image = drawn.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+            image = rendered(self.draw(self.shown))
         said = PngInfo()
         said.add_text(MADE_OF, self.source)
         said.add_text(PIXELS, _digest_of_pixels(image))
@@ -63,7 +58,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class PictureFile:
-    """Where a picture belongs; like a `Page`."""
+    """Where a picture belongs; like a `PageFile`."""
 
     path: Path
     picture: Picture
@@ -92,6 +87,12 @@ def made_of(path: Path) -> str | None:
         return None
 
 
+def left_over(made: Iterable[PageFile | PictureFile], folder: Path) -> list[Path]:
+    """Pictures in a folder that the suite drew for a page that no longer shows them; nobody else's."""
+    known = {file.path for file in made}
+    return [path for path in sorted(folder.glob("*.png")) if path not in known and made_of(path)]
+
+
 def _digest_of_pixels(image: Any) -> str:
     pixels = image.convert("RGB")
     return hashlib.sha256(repr(pixels.size).encode() + pixels.tobytes()).hexdigest()[:16]
@@ -107,6 +108,7 @@ def _rounded(value: Any) -> Any:
 
 
 @functools.cache
-def _drawing_code() -> str:
-    """Of all modules here, without comments and layout."""
-    return fingerprint_of(sorted(Path(__file__).parent.glob("*.py")))
+def _drawing_code(module: str) -> str:
+    """Of what draws every picture, and of the module of this one with all beside it, without comments and layout."""
+    beside = Path(str(sys.modules[module].__file__)).parent.glob("*.py")
+    return fingerprint_of(sorted({Path(__file__), Path(drawing.__file__), *beside}))

@@ -1,4 +1,4 @@
-"""Pictures of probes: small PNG files that are the same wherever they are drawn."""
+"""How pictures of probes look: small PNG files that are the same wherever they are drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltgen_bench.drawing import plain_matplotlib
+from ltgen_bench.drawing import plain_matplotlib, rendered
 from ltgen_bench.storage.atomic_files import atomic_write
 
 if TYPE_CHECKING:
@@ -21,21 +21,20 @@ MARKERS = "os^Dvp*"
 
 @contextmanager
 def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches to draw on, saved when the block ends; in 256 colours, a third of the size."""
-    from PIL import Image
-
+    """A figure of so many inches to draw on, saved when the block ends."""
     with plain_matplotlib():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
+        figure = blank(width, height)
         yield figure
-        canvas.draw()  # type: ignore[no-untyped-call]
-        pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    drawn = Image.frombytes("RGBA", canvas.get_width_height(), pixels).convert("RGB")
+        image = rendered(figure)
     with atomic_write(path) as file:
-        drawn.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        image.save(file, "PNG", optimize=True)
+
+
+def blank(width: float, height: float) -> Figure:
+    """Of so many inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
 
 
 def tidy(axes: Axes, title: str, x: str, y: str = "") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ltgen_bench.drawing import drawable
-from ltgen_bench.probes.drawing import COLOURS, MARKERS, drawing, tidy
+from ltgen_bench.probes.pictures.drawing import COLOURS, MARKERS, drawing, tidy
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.tables import summarised
 

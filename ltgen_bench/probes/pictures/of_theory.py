@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltgen_bench.probes import theory
-from ltgen_bench.probes.drawing import COLOURS, MARKERS, drawing, tidy
+from ltgen_bench.probes.pictures.drawing import COLOURS, MARKERS, drawing, tidy
 from ltgen_bench.probes.theory import Numbers
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, with_reserve
 from ltgen_bench.rng import seed_of
