@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.standing import standing
 from ltgen_bench.leaderboard.unfinished import Unfinished, published_failures
 from ltgen_bench.runs.record import Record

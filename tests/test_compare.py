@@ -12,7 +12,7 @@ import pytest
 import ltgen_bench
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.folder import published
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.storage.atomic_files import write_json

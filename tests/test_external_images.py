@@ -20,7 +20,7 @@ from ltgen_bench.data.external import read
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail
 from ltgen_bench.errors import UsageError
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.runs.record import Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.spec.specs import ExternalSpec, ScoreSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 from drawn_records import publish_all
 
-from ltgen_bench.leaderboard.index import BEGIN, END
+from ltgen_bench.leaderboard.pages.index import BEGIN, END
 from ltgen_bench.runs.record import Record
 
 MakeRecord = Callable[..., Record]

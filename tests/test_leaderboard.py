@@ -17,7 +17,7 @@ import pytest
 from ltgen_bench.leaderboard import versions
 from ltgen_bench.leaderboard.folder import published
 from ltgen_bench.leaderboard.frame import figures
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.text import main_score, pull_text, score_text, table_text
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.record import Record

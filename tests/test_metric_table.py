@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ltgen_bench.errors import UsageError
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.tables import tables
 from ltgen_bench.leaderboard.text import score_text
 from ltgen_bench.runs.record import Record

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.text import score_text
 from ltgen_bench.runs.record import Record
 

@@ -11,7 +11,7 @@ import pytest
 
 import ltgen_bench
 from ltgen_bench.errors import UsageError
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.planning.evaluations import asked_for, departures
 from ltgen_bench.planning.plan import Request, plan
 from ltgen_bench.runs.job import Execution, Job

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ltgen_bench.leaderboard.dataset_page import dataset_pages
 from ltgen_bench.leaderboard.kept import Kept
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.of_page import pictures_of
 from ltgen_bench.leaderboard.pictures.picture import MADE_OF, PIXELS, Picture, PictureFile, _digest_of_pixels, made_of

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ltgen_bench.leaderboard.folder import published, reported
+from ltgen_bench.leaderboard.pages.of_papers import published_page
 from ltgen_bench.leaderboard.papers import differences
 from ltgen_bench.leaderboard.published import COLUMNS, ITEMS, Figure, read
-from ltgen_bench.leaderboard.published_page import published_page
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import metric_name
 from ltgen_bench.spec.specs import NetSpec, RunSpec, SamplingSpec, TrainSpec

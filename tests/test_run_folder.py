@@ -15,7 +15,7 @@ import pytest
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.frame import figures
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.text import pull_text, score_text
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder, find_run, run_folders

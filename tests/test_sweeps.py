@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.runs.record import Record
 

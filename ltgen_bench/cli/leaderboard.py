@@ -15,7 +15,7 @@ from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.beside import Beside
-    from ltgen_bench.leaderboard.page_file import PageFile
+    from ltgen_bench.leaderboard.pages.page_file import PageFile
     from ltgen_bench.leaderboard.pictures.picture import PictureFile
     from ltgen_bench.leaderboard.unfinished import Unfinished
     from ltgen_bench.runs.record import Record

@@ -24,7 +24,7 @@ def show_results(out: Console, finished: Sequence[tuple[Job | ExternalJob, Recor
     from ltgen_bench.cli.show import complain
     from ltgen_bench.leaderboard.beside import beside
     from ltgen_bench.leaderboard.folder import published
-    from ltgen_bench.leaderboard.pages import build
+    from ltgen_bench.leaderboard.pages.of_dataset import build
     from ltgen_bench.leaderboard.standing import standing
     from ltgen_bench.leaderboard.text import score_text, table_text
     from ltgen_bench.storage.atomic_files import write_text

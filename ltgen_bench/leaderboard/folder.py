@@ -11,14 +11,14 @@ from pathlib import Path
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.beside import Beside
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
-from ltgen_bench.leaderboard.index import heading_of, index_text, other_pages
 from ltgen_bench.leaderboard.kept import Kept, keep, record_path
-from ltgen_bench.leaderboard.page_file import PageFile
-from ltgen_bench.leaderboard.pages import page_text
+from ltgen_bench.leaderboard.pages.index import heading_of, index_text, other_pages
+from ltgen_bench.leaderboard.pages.of_dataset import page_text
+from ltgen_bench.leaderboard.pages.of_papers import published_page
+from ltgen_bench.leaderboard.pages.page_file import PageFile
 from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
 from ltgen_bench.leaderboard.published import read
-from ltgen_bench.leaderboard.published_page import published_page
 from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
 from ltgen_bench.runs.run_folder import RunFolder

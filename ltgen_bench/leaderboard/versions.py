@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.specs import PROTOCOL, RunSpec
 
@@ -30,12 +27,3 @@ def outdated(record: Record) -> list[str]:
     if record.eval.score_version in SCORES:
         found.append(f"score version {record.eval.score_version}")
     return found
-
-
-def reasons(records: Iterable[Record]) -> str:
-    """A table of what is other in these results, a line per version."""
-    texts = {f"protocol {n}": text for n, text in PROTOCOLS.items()}
-    texts |= {f"score version {n}": text for n, text in SCORES.items()}
-    versions = {version for record in records for version in outdated(record)}
-    lines = [(version, text) for version, text in texts.items() if version in versions]
-    return table(("version", "why its results stand apart"), lines)

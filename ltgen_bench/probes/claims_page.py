@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.leaderboard.notes import mark
-from ltgen_bench.leaderboard.page_file import PageFile
+from ltgen_bench.leaderboard.pages.markdown import table
+from ltgen_bench.leaderboard.pages.page_file import PageFile
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
 from ltgen_bench.probes import claims, distances, width_claim
 from ltgen_bench.probes.claims import Figure, Row, Section

@@ -24,7 +24,7 @@ from whole_runs import (
 
 from ltgen_bench.data.images import Images
 from ltgen_bench.diffusion import model_folder
-from ltgen_bench.leaderboard.pages import build
+from ltgen_bench.leaderboard.pages.of_dataset import build
 
 pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.skipif(os.name != "posix", reason="needs signals")]
 

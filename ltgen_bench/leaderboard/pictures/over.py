@@ -10,13 +10,13 @@ from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
 from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
 from ltgen_bench.leaderboard.notes import flag_notes
+from ltgen_bench.leaderboard.pages.wide_tables import class_flags, class_metric
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.lines import draw_lines
 from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
-from ltgen_bench.leaderboard.wide_tables import class_flags, class_metric
 
 
 def per_class(name: str, title: str, board: Board, order: Sequence[str]) -> Picture | None:

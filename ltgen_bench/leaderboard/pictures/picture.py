@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltgen_bench import drawing
 from ltgen_bench.drawing import plain_matplotlib, rendered
-from ltgen_bench.leaderboard.page_file import PageFile
+from ltgen_bench.leaderboard.pages.page_file import PageFile
 from ltgen_bench.source_code import fingerprint_of
 from ltgen_bench.storage.atomic_files import atomic_write
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
-from ltgen_bench.leaderboard.markdown import table
+from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import figures_of
 from ltgen_bench.scoring.metric_table import SCOPES

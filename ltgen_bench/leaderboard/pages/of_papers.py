@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from ltgen_bench.leaderboard.by_protocol import by_protocol, results_by_data
-from ltgen_bench.leaderboard.markdown import table
+from ltgen_bench.leaderboard.pages.by_protocol import by_protocol, results_by_data
+from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.published import ITEMS, METRICS, NATURAL, NOT_STATED, Figure
 from ltgen_bench.leaderboard.rows import MISSING, Row, ordered
 from ltgen_bench.runs.record import Record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ltgen_bench.leaderboard.claims import CLAIM, RULE
-from ltgen_bench.leaderboard.markdown import folded
+from ltgen_bench.leaderboard.pages.markdown import folded
 from ltgen_bench.leaderboard.paired import LEVEL, SEEDS
 from ltgen_bench.scoring.headline import DISTANCES, PER_DIMENSION
 

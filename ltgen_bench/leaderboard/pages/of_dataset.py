@@ -6,20 +6,20 @@ import shlex
 from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from ltgen_bench.leaderboard import versions
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
-from ltgen_bench.leaderboard.differences import differences
-from ltgen_bench.leaderboard.first_table import OWN, first_table, missing_notes
-from ltgen_bench.leaderboard.markdown import folded
 from ltgen_bench.leaderboard.notes import notes_below
-from ltgen_bench.leaderboard.reading import how_to_read
+from ltgen_bench.leaderboard.pages.differences import differences
+from ltgen_bench.leaderboard.pages.first_table import OWN, first_table, missing_notes
+from ltgen_bench.leaderboard.pages.markdown import folded, table
+from ltgen_bench.leaderboard.pages.reading import how_to_read
+from ltgen_bench.leaderboard.pages.sweep_tables import omega_tables, steps_tables
+from ltgen_bench.leaderboard.pages.wide_tables import wide_tables
 from ltgen_bench.leaderboard.rows import Key, Row, is_newest, newest_versions
-from ltgen_bench.leaderboard.sweep_tables import omega_tables, steps_tables
 from ltgen_bench.leaderboard.sweeps import Section
 from ltgen_bench.leaderboard.unfinished import Unfinished
-from ltgen_bench.leaderboard.versions import outdated, reasons
-from ltgen_bench.leaderboard.wide_tables import wide_tables
 from ltgen_bench.runs.record import Record
 from ltgen_bench.runs.reproduce import command_of_row
 
@@ -44,7 +44,7 @@ def page_text(page: DatasetPage, pictures: Mapping[str, Sequence[str]] = Mapping
         parts += _given(board)
     if page.earlier:
         records = [record for board in page.earlier for record in board.records]
-        parts += ["## Results of earlier versions", _EARLIER_NOTE, reasons(records)]
+        parts += ["## Results of earlier versions", _EARLIER_NOTE, _reasons(records)]
     for board in page.earlier:
         parts += _board(board, "###") if board.of_runs else _given(board)
     return "\n\n".join(parts) + "\n"
@@ -84,6 +84,15 @@ def _board(board: Board, heading: str, *, deep: bool = True, pictures: Sequence[
     return parts + _commands(board.all_rows, newest_versions(board.records))
 
 
+def _reasons(records: Iterable[Record]) -> str:
+    """A table of what is other in these results, a line per version."""
+    texts = {f"protocol {n}": text for n, text in versions.PROTOCOLS.items()}
+    texts |= {f"score version {n}": text for n, text in versions.SCORES.items()}
+    found = {version for record in records for version in versions.outdated(record)}
+    lines = [(version, text) for version, text in texts.items() if version in found]
+    return table(("version", "why its results stand apart"), lines)
+
+
 def _given(board: Board) -> list[str]:
     parts = [f"### {board.title}", f"{given_caption(board.records)}\n{ranking_line(board.records[0], board.distance)}"]
     notes = notes_below(board.rows, [*board.distances, RECALL, ACCURACY])
@@ -104,6 +113,6 @@ def _left(one: Unfinished) -> str:
 
 def _commands(rows: Sequence[Row], newest: Mapping[str, int]) -> list[str]:
     """What gives each row again, folded away; not for results that today's suite does not give."""
-    repeatable = [row for row in rows if not outdated(row.records[0]) and is_newest(row, newest)]
+    repeatable = [row for row in rows if not versions.outdated(row.records[0]) and is_newest(row, newest)]
     lines = [f"- {row.name}: `{shlex.join(command_of_row(row.records))}`" for row in repeatable]
     return [folded("The command of each row", "\n".join(lines))] if lines else []

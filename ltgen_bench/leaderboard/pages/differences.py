@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
 from ltgen_bench.leaderboard.claims import CLAIM
-from ltgen_bench.leaderboard.first_table import named
-from ltgen_bench.leaderboard.markdown import table
 from ltgen_bench.leaderboard.noise import MEASURED_FROM
 from ltgen_bench.leaderboard.notes import mark
+from ltgen_bench.leaderboard.pages.first_table import named
+from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.paired import Paired, deviation
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ltgen_bench.leaderboard.markdown import table
+from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.papers import COMPARED, SIZE, differences, made, ratio_of, texts_of_protocol
 from ltgen_bench.leaderboard.published import NOT_STATED, Figure
 from ltgen_bench.leaderboard.rows import Row, run_of

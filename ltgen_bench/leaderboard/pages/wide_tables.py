@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterable
 
 from ltgen_bench.leaderboard.board import Board
-from ltgen_bench.leaderboard.first_table import named
-from ltgen_bench.leaderboard.markdown import folded, table
 from ltgen_bench.leaderboard.notes import flag_notes, mark
 from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
+from ltgen_bench.leaderboard.pages.first_table import named
+from ltgen_bench.leaderboard.pages.markdown import folded, table
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, figure_name, figures_of, short_name, shown_metrics
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table

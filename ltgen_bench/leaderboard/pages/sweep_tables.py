@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ltgen_bench.leaderboard.board import distance_columns
-from ltgen_bench.leaderboard.markdown import table
+from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.leaderboard.statistics import Column, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
