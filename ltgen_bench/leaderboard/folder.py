@@ -15,7 +15,7 @@ from ltgen_bench.leaderboard.kept import Kept, keep, record_path
 from ltgen_bench.leaderboard.pages.index import heading_of, index_text, other_pages
 from ltgen_bench.leaderboard.pages.of_dataset import page_text
 from ltgen_bench.leaderboard.pages.of_papers import published_page
-from ltgen_bench.leaderboard.pages.page_file import PageFile
+from ltgen_bench.leaderboard.pages.page_file import PageFile, own_words
 from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
 from ltgen_bench.leaderboard.published import read
@@ -27,13 +27,16 @@ from ltgen_bench.runs.run_folder import RunFolder
 def _with_pictures(
     found: Sequence[DatasetPage], kept: Kept, folder: Path, others: Mapping[str, str]
 ) -> list[PageFile | PictureFile]:
-    """Pages, their pictures, and the index. others: see `index_text`."""
+    """Pages, their pictures, and the index. others: see `index_text`.
+
+    Words of one's own for a page stand in reading-NAME.md of the folder.
+    """
     made: list[PageFile | PictureFile] = []
     first: dict[str, str] = {}
     for page in found:
         pictures = pictures_of(page, kept)
         lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
-        made.append(PageFile(folder / f"{page.dataset}.md", page_text(page, lines)))
+        made.append(PageFile(folder / f"{page.dataset}.md", page_text(page, lines, own_words(folder, page.dataset))))
         drawn = list(itertools.chain(*pictures.values()))
         made += [PictureFile(folder / FOLDER / f"{picture.name}.png", picture) for picture in drawn]
         if drawn:

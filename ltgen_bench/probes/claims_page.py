@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ltgen_bench.leaderboard.notes import mark
 from ltgen_bench.leaderboard.pages.markdown import table
-from ltgen_bench.leaderboard.pages.page_file import PageFile
+from ltgen_bench.leaderboard.pages.page_file import PageFile, own_words
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
 from ltgen_bench.probes import claims, distances, width_claim
 from ltgen_bench.probes.claims import Figure, Row, Section
@@ -34,8 +34,7 @@ def pages(folder: Path) -> list[PageFile | PictureFile]:
             text, picture = _SHOWN[kind](section)
             shown.append(text)
             drawn.append(picture)
-        own = folder / f"reading-{kind}.md"
-        reading = [own.read_text().strip()] if own.exists() else []
+        reading = [words] if (words := own_words(folder, kind)) else []
         parts.append(claim.format(shown="\n\n".join([*reading, *shown]) or "Nothing was measured yet."))
     parts.append(width_claim.section(folder))
     text = "\n\n".join(part.strip() for part in parts) + "\n"

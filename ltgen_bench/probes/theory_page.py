@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from ltgen_bench.leaderboard.pages.page_file import own_words
 from ltgen_bench.probes import theory
 from ltgen_bench.probes.pictures.of_theory import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
 from ltgen_bench.probes.probe_file import ProbeFile
@@ -29,8 +30,7 @@ def write_page(folder: Path, measured: Sequence[tuple[str, Assessment]] = ()) ->
     measured: of networks' own gradients, each with what it is of. What stands in reading-theory.md, if it is there, is
     put before it.
     """
-    reading = folder / "reading-theory.md"
-    own = [reading.read_text().strip()] if reading.exists() else []
+    own = [words] if (words := own_words(folder, "theory")) else []
     ranks = [Rank.drawn_from(rank) for rank in RANKS]
     picture, page = folder / "theory.png", folder / "theory.md"
     draw(picture, ranks)

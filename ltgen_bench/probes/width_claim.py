@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.pages.page_file import own_words
 from ltgen_bench.storage.atomic_files import read_json
 
 CLAIM = """\
@@ -34,8 +35,7 @@ def section(folder: Path) -> str:
 
     Raises UsageError for a damaged file.
     """
-    own = folder / "reading-width.md"
-    shown = [own.read_text().strip()] if own.exists() else []
+    shown = [words] if (words := own_words(folder, "width")) else []
     for path in sorted(folder.glob("width-*.json")):
         try:
             shown += _shown(path, read_json(path))

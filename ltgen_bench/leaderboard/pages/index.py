@@ -83,10 +83,10 @@ def _answers(board: Board) -> str:
 def other_pages(folder: Path) -> dict[str, str]:
     """Headings of the pages of a folder that are not made of records (speed, papers, claims), by their places.
 
-    claims/reading-*.md are no pages: words of one's own, which the pages there hold.
+    reading-*.md are no pages: words of one's own, which the pages hold.
     """
     found = [path for path in folder.glob("*.md") if path.name != "README.md"]
-    found += [path for path in folder.glob("claims/*.md") if not path.name.startswith("reading-")]
+    found = [path for path in [*found, *folder.glob("claims/*.md")] if not path.name.startswith("reading-")]
     return {path.relative_to(folder).as_posix(): heading_of(path.read_text(errors="replace")) for path in found}
 
 

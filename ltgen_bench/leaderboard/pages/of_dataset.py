@@ -29,9 +29,12 @@ def build(records: Iterable[Record], own: Container[Key] = (), unfinished: Seque
     return {page.dataset: page_text(page) for page in dataset_pages(records, own, unfinished)}
 
 
-def page_text(page: DatasetPage, pictures: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
-    """In markdown. pictures: lines that show them, by the title of the board that they belong to."""
-    parts = [f"# {page.dataset}", how_to_read()]
+def page_text(
+    page: DatasetPage, pictures: Mapping[str, Sequence[str]] = MappingProxyType({}), own_words: str = ""
+) -> str:
+    """In markdown. pictures: lines that show them, by the title of the board that they belong to. own_words: what
+    somebody makes of the results, if anybody does."""
+    parts = [f"# {page.dataset}", *([own_words] if own_words else []), how_to_read()]
     if len(page.sections) > 1:
         parts.append("Results that differ in data, training or evaluation are in tables of their own.")
     for section in page.sections:
