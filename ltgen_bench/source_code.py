@@ -1,4 +1,4 @@
-"""Which code a result comes from: fingerprints of methods, datasets and samplers, and whether others can get at it."""
+"""Which code a result comes from: fingerprints of plugins, and whether others can get at it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from ltgen_bench import registry
 from ltgen_bench.errors import UsageError
 
 _PLUGINS = ("ltgen_bench.methods.", "ltgen_bench.datasets.", "ltgen_bench.samplers.")
+_SCORING = ("ltgen_bench.scoring.metrics.", "ltgen_bench.scoring.extractors.")
+"""Of these only those from outside the package: the suite's own have a version."""
+
+
+_SUITE = Path(__file__).parent
 
 
 def fingerprint(kind: type) -> str:
@@ -56,6 +61,14 @@ def refusal(names: Iterable[str], since: str) -> str:
     return (
         f"{' and '.join(names)}: the code has been edited since {since}; raise its `version`, which makes this another "
         "run, or give run --again, which makes the run again from the start and keeps nothing of the old"
+    )
+
+
+def refusal_of_score(names: Iterable[str], run: str) -> str:
+    """Why a score is not taken for done."""
+    return (
+        f"{' and '.join(names)}: the code has been edited since {run} was scored with it; raise its `version`, which "
+        f"makes this another score, or score it again: ltgen-bench score {run} --again"
     )
 
 
@@ -100,7 +113,10 @@ def _modules(first: ModuleType) -> dict[str, Path | None]:
     while left:
         name = left.pop()
         for imported in _imports(name, found[name]) - found.keys():
-            if (imported.startswith(_PLUGINS) or _may_be_own(imported, package)) and (path := _file_of(imported)):
+            ours = imported.startswith(_PLUGINS + _SCORING)
+            if not (ours or _may_be_own(imported, package)) or not (path := _file_of(imported)):
+                continue
+            if not (imported.startswith(_SCORING) and path.is_relative_to(_SUITE)):
                 found[imported] = path
                 left.append(imported)
     return found

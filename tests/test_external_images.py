@@ -233,10 +233,6 @@ def test_sets_that_are_not_balanced_are_refused_and_nothing_is_written(
     [
         (["score"], "score takes either a RUN or --samples FILE, and not both"),
         (["score", "3f2a", "--samples", "x.npz"], "score takes either a RUN or --samples FILE, and not both"),
-        (
-            [*SCORE, "mine.npz", "--again"],
-            "--again: images made elsewhere are scored as they are, leave it out",
-        ),
         (["score", "3f2a", "--name", "me"], "--name goes with --samples: a run has its own, leave it out"),
         (["score", "--samples", "x.npz"], "--samples needs --dataset NAME, what to compare the images with"),
         ([*SCORE, "x.npz"], "x.npz: no such file or folder"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,7 @@ from ltgen_bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ltgen_bench.runs.job import ExternalJob
+    from ltgen_bench.runs.job import ExternalJob, Job
 
 
 @app.command(
@@ -76,7 +77,7 @@ def score(
     data_name: DataName = None,
     device: Device = "auto",
     again: Annotated[
-        bool, typer.Option("--again", help="Score a run's images again where they were: with metrics that are new.")
+        bool, typer.Option("--again", help="Score images again where they were: with metrics that are new.")
     ] = False,
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -105,42 +106,57 @@ def score(
     named = {"omega": omega, "protocol": protocol}
     asked = [f"--set {setting}" for setting in set_ or ()]
     asked += [f"--{option} {value}" for option, value in named.items() if value is not None]
-    asked += ["--again"] * again
     evaluations = asked_for(listed(omega), listed(protocol))
     options = data_options(imbalance, size, data, reference, data_dir, data_name, against)
     execution = Execution(device, str(features_weights) if features_weights else None)
     if samples is not None:
         if dataset is None:
             raise UsageError("--samples needs --dataset NAME, what to compare the images with")
-        return _score_given(out, take(samples, name, dataset, features, options, execution, runs), asked, runs)
+        return _score_given(
+            out, take(samples, name, dataset, features, options, execution, runs), asked, runs, again=again
+        )
     run_folder = find_run(runs, run_ or "")
     if isinstance(spec := run_folder.spec, ExternalSpec):
-        return _score_given(out, take_again(run_folder, spec, features, options, execution), asked, runs)
-    jobs = rescore(run_folder, set_ or (), features, options, execution, evaluations)
+        return _score_given(out, take_again(run_folder, spec, features, options, execution), asked, runs, again=again)
+    jobs = rescore(run_folder, set_ or (), features, options, execution, evaluations, again=again)
     for note in departures(jobs, listed(protocol)):
         out.print(note)
-    for job in jobs if again else ():
-        if job.run_folder.owner() is None:  # its images, and their features, stay
-            job.run_folder.result(job.eval.eval_id).unlink(missing_ok=True)
-    counts = do_jobs(out, [job for job in jobs if job.state != "done"], nullcontext(local(Resources())))
+    with _set_aside(jobs if again else []):
+        counts = do_jobs(out, [job for job in jobs if job.state != "done"], nullcontext(local(Resources())))
     finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
     show_results(out, finished, runs)
     if len(finished) < len(jobs):
         raise typer.Exit(2 if counts.get("unusable") else 1)
 
 
-def _score_given(out: Console, given: ExternalJob, sampling: list[str], runs: Path) -> None:
+@contextmanager
+def _set_aside(jobs: Iterable[Job | ExternalJob]) -> Iterator[None]:
+    """To score these images again: their results, but those of runs that somebody works on."""
+    with ExitStack() as stack:
+        for job in jobs:
+            if job.run_folder.owner() is None:
+                stack.enter_context(job.run_folder.score_set_aside(job.eval.eval_id))
+        yield
+
+
+def _score_given(out: Console, given: ExternalJob, sampling: list[str], runs: Path, *, again: bool) -> None:
     """Score images made elsewhere, in this process: there is nothing to resume or to share out.
 
-    sampling: the options that say how to sample, or not to, which are refused.
+    sampling: the options that say how to sample, which are refused.
     """
     from rich.progress import Progress
 
     from ltgen_bench.launch.score_stage import score_external
+    from ltgen_bench.scoring.plugin_code import scoring_code
 
     if sampling:
         raise UsageError(f"{sampling[0]}: images made elsewhere are scored as they are, leave it out")
-    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
+    if not again:
+        given.run_folder.check_scored_with(given.eval.eval_id, scoring_code(given.eval.features))
+    with (
+        _set_aside([given] if again else []),
+        Progress(console=out, transient=True, disable=not out.is_terminal) as bar,
+    ):
         task = bar.add_task("features", total=None)
         record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total), out.print)
     show_results(out, [(given, record)], runs)

@@ -17,6 +17,7 @@ from ltgen_bench.runs.job import ExternalJob, Job
 from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.metric_table import plugin_metrics
+from ltgen_bench.scoring.plugin_code import scoring_code
 from ltgen_bench.scoring.scorer import RealImages, Scoring
 from ltgen_bench.spec.specs import EvalSpec, MetricSpec
 from ltgen_bench.storage import lock
@@ -63,7 +64,8 @@ def evaluate(
         eval=score_spec,
         scores=scores | pulls.scores,
         training=model_folder.training_summary(run_folder.model) if source.methods else {},
-        provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "code": run_folder.code},
+        provenance=provenance(describe_device(device))
+        | {"compiled": execution.compile, "code": run_folder.code | scoring_code(score_spec.features)},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
     record.write(run_folder.result(score_spec.eval_id))

@@ -17,6 +17,7 @@ from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
+from ltgen_bench.scoring.plugin_code import scoring_code
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override
@@ -85,6 +86,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
             for asked in request.evaluations
         ]
         check_apart(request.evaluations, evals)
+        scoring = {spec.features: scoring_code(spec.features) for spec in evals}
         for methods in [tuple(describe(m) for m in stack.methods) for stack in stacks]:
             codes = {spec.sample.sampler: _code(methods, loaded, spec.sample) for spec in evals}
             for seed, train, spec in itertools.product(dict.fromkeys(request.seeds), trains, evals):
@@ -93,6 +95,7 @@ def plan(request: Request, runs: Path) -> list[Job]:
                 check_guide(spec.sample, run, run_folder, again=request.again)
                 if not request.again:
                     run_folder.check_code(code)
+                    run_folder.check_scored_with(spec.eval_id, scoring[spec.features])
                 job = Job(str(run_folder.path), run, spec, data, request.execution, code=code)
                 jobs.append(dataclasses.replace(job, from_start=request.again and train is trains[0]))
     return told_apart({job.key: job for job in jobs}.values())
@@ -162,10 +165,13 @@ def rescore(
     data: DataOptions,
     execution: Execution,
     evaluations: Sequence[Evaluation] = USUAL,
+    *,
+    again: bool = False,
 ) -> list[Job]:
     """The jobs that score a run with other features or sampling, the rest as in its first score.
 
-    A run that is not trained to its end is trained on first. Raises UsageError.
+    A run that is not trained to its end is trained on first. again: what was scored before is scored again. Raises
+    UsageError.
     """
     check_execution(execution)
     run = run_folder.spec
@@ -198,6 +204,8 @@ def rescore(
     for spec in evals:
         code = _code(run.methods, loaded, spec.sample)
         run_folder.check_code(code)
+        if not again:
+            run_folder.check_scored_with(spec.eval_id, scoring_code(spec.features))
         check_guide(spec.sample, run, run_folder)
         jobs.append(Job(str(run_folder.path), run, spec, data, execution, code=code))
     return told_apart({job.key: job for job in jobs}.values())

@@ -26,7 +26,8 @@ RUNS/<dataset>/<method>/<run id>/
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +35,7 @@ from typing import Any
 
 from ltgen_bench.errors import UsageError
 from ltgen_bench.runs.record import BadRecord, Record, read_records
-from ltgen_bench.source_code import edited, refusal
+from ltgen_bench.source_code import edited, refusal, refusal_of_score
 from ltgen_bench.spec.serialise import coerce, digest, identity, to_json
 from ltgen_bench.spec.specs import EvalSpec, ExternalSpec, RunSpec, SamplingSpec, ScoreSpec
 from ltgen_bench.storage import lock
@@ -104,6 +105,27 @@ class RunFolder:
         """Raises UsageError when the run was begun with other code than what these are the fingerprints of."""
         if names := edited(self.code, code):
             raise UsageError(refusal(names, f"run {self.path.name} was begun"))
+
+    def check_scored_with(self, eval_id: str, code: Mapping[str, str]) -> None:
+        """Raises UsageError when there is a score already, by other code than what these are the fingerprints of."""
+        record = self.record(eval_id) if code else None
+        if record is not None and (names := edited(record.provenance.get("code", {}), code)):
+            raise UsageError(refusal_of_score(names, self.path.name))
+
+    @contextmanager
+    def score_set_aside(self, eval_id: str) -> Iterator[None]:
+        """Meanwhile there is no such score, so that it is made again; if none is made, the old one comes back."""
+        path = self.result(eval_id)
+        aside = path.with_suffix(".before")
+        if path.exists():
+            path.replace(aside)
+        try:
+            yield
+        finally:
+            if path.exists():
+                aside.unlink(missing_ok=True)
+            elif aside.exists():
+                aside.replace(path)
 
     def clear(self) -> None:
         """Remove all that was made of the run. Raises lock.Held when somebody works on it."""

@@ -32,7 +32,8 @@ class Extractor:
 
     id: names it in every metric; sha256: of its weights file; dim: length d of a feature; size: side of the square
     that images are resized to; batch: images at once, chosen for speed; network: float32 (b, 3, size, size) in 0..255
-    to features (b, d) and logits (b, k). resampling: how images are resized.
+    to features (b, d) and logits (b, k). resampling: how images are resized. code: the fingerprint of its family's code
+    where that is from outside the package.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Extractor:
     device: torch.device
     network: Network
     resampling: Resampling = "bicubic"
+    code: str = ""
 
     @torch.inference_mode()
     def __call__(

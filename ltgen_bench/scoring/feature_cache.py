@@ -36,11 +36,12 @@ def features_of(
 ) -> Features:
     """Features and logits of images, read from the folder `cache` or computed and kept there.
 
-    The key is the content of the images, the extractor's id and weights, and a version of the code. A damaged cache
-    file is computed anew. Of several processes that want the same features one computes them, and the others wait.
+    The key is the content of the images, the extractor's id, weights and code (of the suite's own its version). A
+    damaged file is computed anew. Of several processes that want the same features one computes them, and the others
+    wait.
     progress: called with (images done, n). Raises UsageError for NaN or infinite features.
     """
-    identity = f"{images.sha256} {extractor.id} {extractor.sha256} {_VERSION}" if cache else ""
+    identity = f"{images.sha256} {extractor.id} {extractor.sha256} {_VERSION}{extractor.code}" if cache else ""
 
     def unpack(arrays: Arrays) -> Features:
         features, logits = arrays["features"], arrays["logits"]

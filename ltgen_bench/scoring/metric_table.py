@@ -12,6 +12,7 @@ import ltgen_bench.scoring.metrics
 from ltgen_bench.errors import UsageError
 from ltgen_bench.registry import Entry, Registry
 from ltgen_bench.scoring.metric import Metric
+from ltgen_bench.source_code import fingerprint
 from ltgen_bench.spec.serialise import canonical
 from ltgen_bench.spec.specs import DECIMALS, MetricSpec
 
@@ -80,6 +81,11 @@ def plugin_metrics() -> tuple[MetricSpec, ...]:
     Raises UsageError for one that cannot be imported or whose attributes make no sense.
     """
     return tuple(_checked(name) for name in sorted(metric_table()) if not _built_in(name))
+
+
+def plugin_code() -> dict[str, str]:
+    """{"metric mine": fingerprint} of the metrics from outside the package. Raises UsageError as `plugin_metrics`."""
+    return {f"metric {spec.name}": fingerprint(type(load_metric(spec.name))) for spec in plugin_metrics()}
 
 
 def load_metric(name: str) -> Metric:

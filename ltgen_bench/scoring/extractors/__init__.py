@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from ltgen_bench._plugin_path import extend
 from ltgen_bench.errors import unknown
 from ltgen_bench.registry import Registry
 from ltgen_bench.scoring.extractor import Extractor, ExtractorFamily, Progress, resize
+from ltgen_bench.source_code import fingerprint
 
-__all__ = ["Extractor", "ExtractorFamily", "Progress", "extractor", "identify", "resize"]
+__all__ = ["Extractor", "ExtractorFamily", "Progress", "extractor", "identify", "plugin_code", "resize"]
+
+BUILT_IN = Path(__file__).parent
 
 extend(__path__, "extractors")
 
@@ -32,7 +36,8 @@ def extractor(
     device = torch.device(device)
     built = family.build(known, path, size, device)
     batch = built.batch if device.type == "cpu" else 128
-    return Extractor(name, family.sha256(known), built.dim, size, batch, device, built.network, family.resampling)
+    code = "".join(plugin_code(name).values())
+    return Extractor(name, family.sha256(known), built.dim, size, batch, device, built.network, family.resampling, code)
 
 
 def identify(name: str, weights: Path | None = None, data_dir: Path | None = None) -> tuple[str, str]:
@@ -40,6 +45,14 @@ def identify(name: str, weights: Path | None = None, data_dir: Path | None = Non
     family = _family(name)
     family.size_of(name)
     return name, family.sha256(family.find(weights, data_dir)[0])
+
+
+def plugin_code(name: str) -> dict[str, str]:
+    """{"extractor mine": fingerprint}, by its family, where that is from outside the package. Errors as in
+    `extractor`."""
+    kind = type(_family(name))
+    built_in = Path(inspect.getfile(kind)).parent == BUILT_IN
+    return {} if built_in else {f"extractor {kind.name}": fingerprint(kind)}
 
 
 def _family(name: str) -> ExtractorFamily:
