@@ -6,13 +6,14 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ltgen_bench.leaderboard.board import BASELINE
 from ltgen_bench.leaderboard.paired import SEEDS, Paired, mean_and_interval
+from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.probes.probe_file import ProbeFile
-from ltgen_bench.probes.tables import NONE, summarised
+from ltgen_bench.probes.tables import summarised
 from ltgen_bench.spec.serialise import digest, identity, to_json
 
 GROUPS = ("majority", "medium", "minority")
-BASELINE = "ddpm"
 BySeed = dict[int, float]
 Figure = Callable[[ProbeFile, str], float | None]
 """Of a probe's file and a group."""
@@ -144,7 +145,7 @@ def beside(first: BySeed, second: BySeed) -> Paired | None:
 def mean(values: BySeed, decimals: int = 2) -> str:
     """The mean over seeds and half the width of its Student-t interval, of two seeds or more."""
     if not values:
-        return NONE
+        return MISSING
     middle, half = mean_and_interval(values.values())
     return f"{middle:.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
 
@@ -152,7 +153,7 @@ def mean(values: BySeed, decimals: int = 2) -> str:
 def difference(found: Paired | None, decimals: int = 2) -> str:
     """Mean [interval] of a difference."""
     if found is None:
-        return NONE
+        return MISSING
     text = f"{found.mean:+.{decimals}f}"
     if found.interval is None:
         return text
@@ -163,7 +164,7 @@ def difference(found: Paired | None, decimals: int = 2) -> str:
 def reading(found: Paired | None, more: str, less: str) -> str:
     """What a difference says: `more` where it is above 0, `less` where it is below; at least SEEDS seeds are needed."""
     if found is None:
-        return NONE
+        return MISSING
     words = {"worse": more, "better": less, "not resolved": "not resolved"}[found.verdict]
     return words if found.n >= SEEDS else f"not resolved ({found.n} of at least {SEEDS} seeds)"
 

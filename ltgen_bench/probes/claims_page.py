@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ltgen_bench.leaderboard.board import BASELINE
 from ltgen_bench.leaderboard.notes import mark
 from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.pages.page_file import PageFile, own_words
@@ -139,13 +140,13 @@ def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> l
     body = []
     for part, figure, variant in figures:
         rows = section.rows(figure)
-        baselines = {row.more: row for row in rows if row.label == claims.BASELINE}
+        baselines = {row.more: row for row in rows if row.label == BASELINE}
         for row in rows:
-            if row.more in baselines and row.label != claims.BASELINE:
+            if row.more in baselines and row.label != BASELINE:
                 found = claims.beside(row.gaps, baselines[row.more].gaps)
                 how = claims.reading(found, "wider", "narrower")
                 body.append([f"{row.name}, {variant}, {part}", found.n if found else 0, claims.difference(found), how])
     if not body:
         return []
-    headers = ["", "seeds", f"gap less {claims.BASELINE}'s", "which"]
-    return [f"Minority − majority beside that of `{claims.BASELINE}`, seed by seed:\n\n{table(headers, body)}"]
+    headers = ["", "seeds", f"gap less {BASELINE}'s", "which"]
+    return [f"Minority − majority beside that of `{BASELINE}`, seed by seed:\n\n{table(headers, body)}"]

@@ -7,12 +7,12 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.probes import distances
 from ltgen_bench.probes.distances import RANDOM, Cell, spread
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.scoring.metric_table import SCOPES, metric_title
 
-NONE = "–"
 ROUNDING = 1e-9
 """Of a cosine of 1."""
 
@@ -116,16 +116,16 @@ def dominance_tables(found: ProbeFile, *, per_class: bool) -> Iterator[tuple[str
 
 
 def _gradient(value: float | None, scale: float) -> str:
-    return NONE if value is None else f"{scale * value:.3f}"
+    return MISSING if value is None else f"{scale * value:.3f}"
 
 
 def cosine(value: float | None, error: float | None) -> str:
     """With its standard error; one that noise carries beyond 1, where none can be, as that."""
     if value is None:
-        return NONE
+        return MISSING
     beyond = abs(value) > 1 + ROUNDING
     shown = ("≥ 1" if value > 0 else "≤ -1") if beyond else f"{value:.3f}"
-    return f"{shown} ± {NONE if error is None else f'{error:.3f}'}"
+    return f"{shown} ± {MISSING if error is None else f'{error:.3f}'}"
 
 
 def theory_notes(theory: Mapping[str, Any]) -> list[str]:
@@ -158,7 +158,7 @@ def _scopes(found: Mapping[str, Any], per_class: bool) -> list[str]:
 def _percent(cell: Cell) -> str:
     value, se = cell
     if value is None:
-        return NONE
+        return MISSING
     return f"{100 * value:+.2f}" + (f" ± {100 * se:.2f}" if se is not None else "")
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.pages.page_file import own_words
+from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.probes import theory
 from ltgen_bench.probes.pictures.of_theory import PLAIN, RANKS, RESERVE, SHAPE, Rank, draw
 from ltgen_bench.probes.probe_file import ProbeFile
-from ltgen_bench.probes.tables import NONE, cosine
+from ltgen_bench.probes.tables import cosine
 from ltgen_bench.probes.theory_measured import Assessment
 from ltgen_bench.probes.theory_simulation import Setup, Share, nearest, scalars, serves_more
 from ltgen_bench.storage.atomic_files import write_text
@@ -195,7 +196,7 @@ def _shares(found: Assessment) -> tuple[str, ...]:
         f"{found.nearest:.3f} ± {found.nearest_se:.3f}",
         _known(found.sign),
         f"{found.agreement:.3f} ± {found.agreement_se:.3f}",
-        NONE if found.agreement_opposed is None else f"{found.agreement_opposed:.3f}",
+        MISSING if found.agreement_opposed is None else f"{found.agreement_opposed:.3f}",
     )
 
 
