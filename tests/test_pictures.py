@@ -196,6 +196,18 @@ def test_copies_and_unpublished_results_are_marked(make_record: MakeRecord, tmp_
         assert shown["below"].endswith(" · ‡ memorised training images, not ranked · ◆ not published")
 
 
+def test_a_method_far_off_leaves_the_others_legible(make_record: MakeRecord, tmp_path: Path) -> None:
+    methods = {"ddpm": 100.0, "cm": 95.0, "cb": 99.0, "cbdm": 103.0, "t2h": 98.0, "resample": 400.0}
+    records = [make_record(name, fd + seed, seed=seed) for name, fd in methods.items() for seed in range(3)]
+    found = pictures(records, tmp_path)
+    for panel in found["differences"].draw(found["differences"].shown).axes:
+        assert 5 < panel.get_xlim()[1] < 20
+        assert [text.get_text() for text in panel.texts if text.get_text()] == ["+300"]
+    (axes, *_) = found["trade-off"].draw(found["trade-off"].shown).axes
+    assert axes.get_xlim()[1] < 150
+    assert any("beyond the edge: resample, 3 seeds" in text.get_text() for text in axes.texts)
+
+
 def test_pictures_stand_on_an_opaque_light_panel(make_record: MakeRecord, tmp_path: Path) -> None:
     """Legible on a dark page, too."""
     for picture in pictures(records_of(make_record), tmp_path).values():

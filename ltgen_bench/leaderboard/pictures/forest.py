@@ -85,8 +85,9 @@ def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None]) -> None:
         return
     noise = statistics.median(each["noise"] for each in known)
     axes.axvspan(-noise, noise, color="#000000", alpha=0.07, linewidth=0, zorder=0)
-    # Intervals of two seeds are thirteen times as wide as their standard error: the seeds set the scale.
-    reach = 1.25 * max([abs(value) for each in known for value in each["seeds"]] + [noise])
+    # Intervals of two seeds are thirteen times as wide as their standard error: the seeds set the scale, but those of a
+    # method so far off that all others would be a line.
+    reach = 1.2 * style.ends([abs(value) for each in known for value in each["seeds"]] + [noise])[1]
     axes.set_xlim(-reach, reach)
     for y, each in enumerate(found):
         if each is None:
@@ -100,8 +101,19 @@ def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None]) -> None:
                 if beyond:
                     axes.plot([at], [y], marker=marker, color=colour, markersize=5, clip_on=False, zorder=3)
         axes.plot(each["seeds"], [y] * len(each["seeds"]), "|", color=colour, markersize=8, alpha=0.6, zorder=3)
+        if abs(each["mean"]) > reach:
+            _say_beyond(axes, y, each["mean"], reach, colour)
         inside = _inside(each["verdict"])
         axes.plot([each["mean"]], [y], "o", color=colour, markerfacecolor=inside, markersize=6.5, zorder=4)
+
+
+def _say_beyond(axes: Axes, y: float, mean: float, reach: float, colour: str) -> None:
+    """A mean beyond the edge, in figures beside an arrow."""
+    right = mean > 0
+    axes.plot([reach if right else -reach], [y], marker=">" if right else "<", color=colour, clip_on=False, zorder=3)
+    place, side = (reach if right else -reach, y), -7 if right else 7
+    said = axes.annotate(f"{mean:+.3g}", place, (side, 0), textcoords="offset points", fontsize=7, va="center")
+    said.set(ha="right" if right else "left", color=colour)
 
 
 def _inside(verdict: str) -> str:
