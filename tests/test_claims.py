@@ -15,6 +15,7 @@ import pytest
 from ltgen_bench.errors import UsageError
 from ltgen_bench.probes import claims, claims_page, claims_records, distances, theory_page
 from ltgen_bench.probes.pictures import of_run
+from ltgen_bench.probes.pictures.of_claims import dots
 from ltgen_bench.probes.probe_file import ProbeFile
 from ltgen_bench.probes.specs import DominanceSpec, DrawSpec, ProbeSpec, PruningSpec
 from ltgen_bench.runs.record import Record
@@ -274,3 +275,13 @@ def test_the_legend_of_a_picture_covers_nothing(pruned: Make, tmp_path: Path, mo
         panels = [axes.get_tightbbox() for axes in figure.axes]  # with titles and labels
         assert not any(box.overlaps(other) for box in boxes for other in [*panels, *(b for b in boxes if b is not box)])
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in boxes)
+
+
+def test_a_figure_far_off_leaves_the_others_legible() -> None:
+    near = [claims.Row(f"method {i}", "", {"majority": {0: 0.5 + 0.1 * i}, "minority": {0: -0.4}}) for i in range(4)]
+    far = claims.Row("other", "", {"majority": {0: 0.9}, "minority": {0: 2675.0}})
+    for rows, scale in ((near, "linear"), ([*near, far], "symlog")):
+        picture = dots("name", "title", {"loss": rows}, "change, %")
+        (axes,) = picture.draw(picture.shown).axes
+        assert axes.get_yscale() == scale
+        assert ("logarithmic" in axes.get_title(loc="left")) == (scale == "symlog")

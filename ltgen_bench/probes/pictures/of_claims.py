@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FAR = 20
+"""Times the median."""
+
 
 def dots(name: str, title: str, panels: Mapping[str, Sequence[Row]], y: str) -> Picture:
     """A panel for each set of rows; a column for each row, with a dot for each seed and a dash for their mean."""
@@ -44,7 +47,8 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
         _panel(axes, panel["rows"])
-        tidy(axes, panel["title"], "", shown["y"] if number == 0 else "")
+        scale = ", logarithmic beyond what most are" if axes.get_yscale() == "symlog" else ""
+        tidy(axes, f"{panel['title']}{scale}", "", shown["y"] if number == 0 else "")
     for number, group in enumerate(GROUPS):
         all_axes[-1].plot([], [], MARKERS[number], color=COLOURS[group], ms=3.5, label=group)
     figure.legend(loc="outside lower right", fontsize=7, frameon=False, ncols=3)
@@ -63,3 +67,15 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     for tick in axes.get_xticklabels():
         tick.set_parse_math(False)
     axes.axhline(0, color="#888888", linewidth=0.8)
+    _keep_legible(axes, [abs(value) for row in rows for values in row["groups"].values() for value in values])
+
+
+def _keep_legible(axes: Axes, sizes: Sequence[float]) -> None:
+    """Where a few are so large that all others would be a line, the scale is logarithmic beyond these."""
+    if not sizes or max(sizes) <= FAR * (usual := statistics.median(sizes)) or usual == 0:
+        return
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set_yscale("symlog", linthresh=FAR / 5 * usual)
+    axes.autoscale(axis="y")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
