@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from ltgen_bench.leaderboard.pages.markdown import folded
 from ltgen_bench.leaderboard.pages.page_file import own_words
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.probes import theory
@@ -165,11 +166,10 @@ def measured_tables(measured: Sequence[tuple[str, Assessment]]) -> str:
         *("kurtosis", "of means", "noise spread"),
     )
     shares = ("", "N", "a", "Theorem 2.1", "scaled", "numbers", "counted", "sign", "counted", "where opposed")
-    return "\n\n".join(
-        [
-            _table(quantities, [(what, *_quantities(found)) for what, found in measured]),
-            _table(shares, [(what, *_shares(found)) for what, found in measured]),
-        ]
+    return folded(
+        "Every run",
+        _table(quantities, [(what, *_quantities(found)) for what, found in measured]),
+        _table(shares, [(what, *_shares(found)) for what, found in measured]),
     )
 
 
