@@ -1,4 +1,4 @@
-"""Which code a result comes from: fingerprints of plugins, and whether others can get at it."""
+"""Which code a result comes from: fingerprints of plugins; of those that make images, whether others can get at it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def refusal_of_score(names: Iterable[str], run: str) -> str:
     """Why a score is not taken for done."""
     return (
         f"{' and '.join(names)}: the code has been edited since {run} was scored with it; raise its `version`, which "
-        f"makes this another score, or score it again: ltgen-bench score {run} --again"
+        "makes this another score, or give `score` --again, with the same options as before, which scores it anew"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ltgen_bench.errors import UsageError
+from ltgen_bench.leaderboard.pages.index import BEGIN, END
 from ltgen_bench.probes import claims, claims_page, claims_records, distances, theory_page
 from ltgen_bench.probes.pictures import of_run
 from ltgen_bench.probes.pictures.of_claims import dots
@@ -143,8 +144,10 @@ def test_leaderboard_makes_and_checks_the_page_of_claims(cli: Callable[..., Any]
     boards = tmp_path / "leaderboards"
     page = boards / claims_records.FOLDER
     claims_records.take(page, [written(pruned(0.1, 0.2, seed=seed), tmp_path / "runs") for seed in range(3)])
+    boards.joinpath("README.md").write_text(f"# Ours\n\n{BEGIN}\n{END}\n")
     assert cli("leaderboard", "--check", "--folder", boards).code == 1
     assert cli("leaderboard", "--folder", boards).code == 0
+    assert "[Where capacity goes: the papers' claims, checked](claims/README.md)" in (boards / "README.md").read_text()
     got = cli("leaderboard", "--check", "--folder", boards)
     assert got.code == 0
     assert f"{page / 'README.md'} is up to date" in got.out

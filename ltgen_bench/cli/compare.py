@@ -32,8 +32,8 @@ def compare(
 ) -> None:
     """Compare two runs, methods or folders of results, seed by seed.
 
-    Runs and methods are looked for in the folder of runs and among the published results; tables that hold unpublished
-    ones come first.
+    Runs and methods are looked for in the folder of runs and among the published results; what is not published comes
+    first.
     """
     import json
 

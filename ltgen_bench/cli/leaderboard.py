@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +9,12 @@ import typer
 
 from ltgen_bench.cli.app import app
 from ltgen_bench.cli.options import BOARDS, Boards, CsvFile
+from ltgen_bench.cli.page_files import write_or_check
 from ltgen_bench.cli.paths import path_option
 from ltgen_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.beside import Beside
-    from ltgen_bench.leaderboard.pages.page_file import PageFile
-    from ltgen_bench.leaderboard.pictures.picture import PictureFile
     from ltgen_bench.leaderboard.unfinished import Unfinished
     from ltgen_bench.runs.record import Record
 
@@ -111,41 +109,20 @@ def _published(
     """Write the pages, or say which are not what the records give."""
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.leaderboard.pictures.of_page import FOLDER
+    from ltgen_bench.leaderboard.pictures.picture import left_over
     from ltgen_bench.probes import claims_page, claims_records
 
     if not records:
         print(f"no results in {folder / 'results'}")
-    made, more = boards.all_pages(records, folder, failed)
-    outdated = _write_or_check(made, folder / FOLDER, check=check)
     claims = folder / claims_records.FOLDER
-    if claims_records.records(claims).is_dir():
-        outdated |= _write_or_check(claims_page.pages(claims), claims, check=check)
+    of_claims = claims_page.pages(claims) if claims_page.has_content(claims) else []
+    for line in claims_records.left_out(claims):
+        print(line)
+    made, more = boards.all_pages(records, folder, failed, of_claims)
+    left = [*left_over(made, folder / FOLDER), *claims_page.left_over(of_claims, claims)]
+    outdated = write_or_check(made, left, check=check)
     _write_csv(records, csv)
     _end(problems + more, failed=check and outdated)
-
-
-def _write_or_check(made: Sequence[PageFile | PictureFile], pictures: Path, *, check: bool) -> bool:
-    """Whether a file was not what is made of its source now, or a picture in the folder belongs to no page."""
-    from ltgen_bench.leaderboard.pictures.picture import left_over
-
-    outdated = False
-    for page in made:
-        current = page.current
-        outdated |= not current
-        if check:
-            said = "is up to date" if current else f"is not what {page.source} give; run ltgen-bench leaderboard"
-            print(f"{page.path} {said}")
-        elif not current:
-            page.write()
-            print(f"wrote {page.path}")
-    for path in left_over(made, pictures):
-        outdated = True
-        if check:
-            print(f"{path} belongs to no page; run ltgen-bench leaderboard")
-        else:
-            path.unlink()
-            print(f"removed {path}, which belongs to no page")
-    return outdated
 
 
 def _beside(found: Beside, problems: list[str], folder: Path, runs: Path, csv: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ltgen_bench.cli.options import RUNS, RunsDir
+from ltgen_bench.cli.page_files import write_or_check
 from ltgen_bench.cli.probe import probe
 from ltgen_bench.cli.probe_theory import Claims, claims_folder
 
@@ -31,7 +32,6 @@ def page(
     What probes found is copied into probes/ beside the page, which is made from there. Your own words go into
     reading-pruning.md, and so on for reserve, dominance, width and theory, there.
     """
-    from ltgen_bench.leaderboard.pictures.picture import left_over
     from ltgen_bench.probes import claims_page, claims_records, theory_page
     from ltgen_bench.runs.run_folder import find_run
 
@@ -43,9 +43,4 @@ def page(
     for path in theory_page.write_page(folder, theory_page.measured_of(claims_records.taken(folder))):
         print(f"wrote {path}")
     made = claims_page.pages(folder)
-    for file in made:
-        file.write()
-        print(f"wrote {file.path}")
-    for path in left_over(made, folder):
-        path.unlink()
-        print(f"removed {path}, which belongs to no page")
+    write_or_check(made, claims_page.left_over(made, folder), check=False)

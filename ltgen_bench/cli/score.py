@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +35,7 @@ from ltgen_bench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ltgen_bench.runs.job import ExternalJob, Job
+    from ltgen_bench.runs.job import ExternalJob
 
 
 @app.command(
@@ -77,7 +76,7 @@ def score(
     data_name: DataName = None,
     device: Device = "auto",
     again: Annotated[
-        bool, typer.Option("--again", help="Score images again where they were: with metrics that are new.")
+        bool, typer.Option("--again", help="Score images again where they were: with metrics that are new, or edited.")
     ] = False,
     runs: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -121,22 +120,17 @@ def score(
     jobs = rescore(run_folder, set_ or (), features, options, execution, evaluations, again=again)
     for note in departures(jobs, listed(protocol)):
         out.print(note)
-    with _set_aside(jobs if again else []):
-        counts = do_jobs(out, [job for job in jobs if job.state != "done"], nullcontext(local(Resources())))
-    finished = [(job, record) for job in jobs if (record := job.run_folder.record(job.eval.eval_id)) is not None]
+    before = [job.run_folder.record(job.eval.eval_id) if again else None for job in jobs]
+    counts = do_jobs(out, [job for job in jobs if again or job.state != "done"], nullcontext(local(Resources())))
+    found = [job.run_folder.record(job.eval.eval_id) for job in jobs]
+    finished = [
+        (job, record)
+        for job, record, old in zip(jobs, found, before, strict=True)
+        if record is not None and record != old
+    ]
     show_results(out, finished, runs)
     if len(finished) < len(jobs):
         raise typer.Exit(2 if counts.get("unusable") else 1)
-
-
-@contextmanager
-def _set_aside(jobs: Iterable[Job | ExternalJob]) -> Iterator[None]:
-    """To score these images again: their results, but those of runs that somebody works on."""
-    with ExitStack() as stack:
-        for job in jobs:
-            if job.run_folder.owner() is None:
-                stack.enter_context(job.run_folder.score_set_aside(job.eval.eval_id))
-        yield
 
 
 def _score_given(out: Console, given: ExternalJob, sampling: list[str], runs: Path, *, again: bool) -> None:
@@ -147,16 +141,15 @@ def _score_given(out: Console, given: ExternalJob, sampling: list[str], runs: Pa
     from rich.progress import Progress
 
     from ltgen_bench.launch.score_stage import score_external
-    from ltgen_bench.scoring.plugin_code import scoring_code
+    from ltgen_bench.scoring.scoring_code import scoring_code
 
     if sampling:
         raise UsageError(f"{sampling[0]}: images made elsewhere are scored as they are, leave it out")
     if not again:
         given.run_folder.check_scored_with(given.eval.eval_id, scoring_code(given.eval.features))
-    with (
-        _set_aside([given] if again else []),
-        Progress(console=out, transient=True, disable=not out.is_terminal) as bar,
-    ):
+    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("features", total=None)
-        record = score_external(given, lambda done, total: bar.update(task, completed=done, total=total), out.print)
+        record = score_external(
+            given, lambda done, total: bar.update(task, completed=done, total=total), out.print, again=again
+        )
     show_results(out, [(given, record)], runs)

@@ -17,8 +17,8 @@ from ltgen_bench.runs.job import ExternalJob, Job
 from ltgen_bench.runs.record import Record, provenance
 from ltgen_bench.scoring.extractors import Progress, extractor
 from ltgen_bench.scoring.metric_table import plugin_metrics
-from ltgen_bench.scoring.plugin_code import scoring_code
 from ltgen_bench.scoring.scorer import RealImages, Scoring
+from ltgen_bench.scoring.scoring_code import scoring_code
 from ltgen_bench.spec.specs import EvalSpec, MetricSpec
 from ltgen_bench.storage import lock
 from ltgen_bench.training.stack import build_stack
@@ -48,6 +48,7 @@ def evaluate(
             f"the metrics from outside the package, {_names(metrics)}, are not those this was planned with, "
             f"{_names(score_spec.metrics)}; plan it again"
         )
+    code = run_folder.code | scoring_code(score_spec.features)  # now: it may be edited while this goes on
     cache = run_folder.runs / "features"
     equal = not isinstance(score_spec, EvalSpec) or score_spec.sample.labels == "balanced"
     real = RealImages.of(data, score_spec.reference)
@@ -64,8 +65,7 @@ def evaluate(
         eval=score_spec,
         scores=scores | pulls.scores,
         training=model_folder.training_summary(run_folder.model) if source.methods else {},
-        provenance=provenance(describe_device(device))
-        | {"compiled": execution.compile, "code": run_folder.code | scoring_code(score_spec.features)},
+        provenance=provenance(describe_device(device)) | {"compiled": execution.compile, "code": code},
         deviations={m.name: m.deviations for m in methods if m.deviations},
     )
     record.write(run_folder.result(score_spec.eval_id))
@@ -81,10 +81,11 @@ def draw(path: Path, say: Callable[[str], None], save: Callable[[], None]) -> No
         say(f"no picture {path.name}: {type(error).__name__}: {reason}")
 
 
-def score_external(job: ExternalJob, progress: Progress, say: Callable[[str], None]) -> Record:
-    """The record of images made elsewhere, made now or before. Raises UsageError when somebody else is at it."""
+def score_external(job: ExternalJob, progress: Progress, say: Callable[[str], None], *, again: bool = False) -> Record:
+    """The record of images made elsewhere, made now or before; again: now. Raises UsageError when somebody else is at
+    it."""
     run_folder = job.run_folder
-    if (done := run_folder.record(job.eval.eval_id)) is not None:
+    if not again and (done := run_folder.record(job.eval.eval_id)) is not None:
         return done
     try:
         with lock.hold(run_folder.lock):

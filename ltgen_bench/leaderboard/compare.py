@@ -31,6 +31,10 @@ class Comparison:
     board: Board
     versus: Versus
 
+    @property
+    def records(self) -> list[Record]:
+        return [*self.versus.row.records, *self.versus.base.records]
+
     def figures(self) -> Iterator[tuple[Column, Paired]]:
         """Every metric and group that both have, the distance that ranks first."""
         metrics = shown_metrics(self.board.records)
@@ -75,8 +79,8 @@ def _plain(metric: str, column: Column, found: Paired) -> dict[str, Any]:
 
 
 def compare(a: Side, b: Side) -> list[Comparison]:
-    """One comparison for each row, or pair of rows, of each table that both have rows in: those of tables with results
-    that are not published first, then in the order of pages.
+    """One comparison for each row, or pair of rows, of each table that both have rows in: those with results that are
+    not published first, then in the order of pages.
 
     Raises UsageError where there is nothing to compare, and says why.
     """
@@ -92,7 +96,7 @@ def compare(a: Side, b: Side) -> list[Comparison]:
                 found.append(Comparison(board, board.beside(_row(one), _row(other))))
     if found:
         own = a.own | b.own
-        return sorted(found, key=lambda each: own.isdisjoint(map(key_of, each.board.records)))
+        return sorted(found, key=lambda each: own.isdisjoint(map(key_of, each.records)))
     if problems:
         raise UsageError(f"{a.name} and {b.name} {problems[0]}")
     labels = [", ".join(sorted({record.run.label for record in side.records})) for side in (a, b)]

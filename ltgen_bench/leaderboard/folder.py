@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ltgen_bench.leaderboard.pages.of_dataset import page_text
 from ltgen_bench.leaderboard.pages.of_papers import published_page
 from ltgen_bench.leaderboard.pages.page_file import PageFile, own_words
 from ltgen_bench.leaderboard.pictures.of_page import FOLDER, pictures_of
-from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
+from ltgen_bench.leaderboard.pictures.picture import PictureFile
 from ltgen_bench.leaderboard.published import read
 from ltgen_bench.leaderboard.unfinished import Unfinished, publish_failed
 from ltgen_bench.runs.record import BadRecord, Record, read_records
@@ -35,34 +34,34 @@ def _with_pictures(
     first: dict[str, str] = {}
     for page in found:
         pictures = pictures_of(page, kept)
-        lines = {title: [_line(picture) for picture in each] for title, each in pictures.items()}
+        lines = {title: [picture.line(f"{FOLDER}/") for picture in each] for title, each in pictures.items()}
         made.append(PageFile(folder / f"{page.dataset}.md", page_text(page, lines, own_words(folder, page.dataset))))
         drawn = list(itertools.chain(*pictures.values()))
         made += [PictureFile(folder / FOLDER / f"{picture.name}.png", picture) for picture in drawn]
         if drawn:
-            first[page.dataset] = _line(drawn[0])
+            first[page.dataset] = drawn[0].line(f"{FOLDER}/")
     if (text := index_text(folder / "README.md", found, first, others)) is not None:
         made.append(PageFile(folder / "README.md", text))
     return made
 
 
-def _line(picture: Picture) -> str:
-    alt = picture.alt.replace("[", "(").replace("]", ")")
-    return f"![{alt}]({FOLDER}/{urllib.parse.quote(picture.name)}.png)"
-
-
 def all_pages(
-    records: Iterable[Record], folder: Path, unfinished: Sequence[Unfinished] = ()
+    records: Iterable[Record],
+    folder: Path,
+    unfinished: Sequence[Unfinished] = (),
+    more: Sequence[PageFile | PictureFile] = (),
 ) -> tuple[list[PageFile | PictureFile], list[str]]:
     """All that is made of a leaderboards folder, and what is wrong with files that are left out.
 
-    unfinished: runs without a result.
+    unfinished: runs without a result. more: what else is made in the folder, for the index.
     """
     kept = Kept(folder)
     reports, problems = reported(folder, records)
-    others = other_pages(folder) | {page.path.name: heading_of(page.text) for page in reports}
-    made = _with_pictures(dataset_pages(records, unfinished=unfinished), kept, folder, others)
-    return [*reports, *made], kept.problems + problems
+    written = [page for page in (*reports, *more) if isinstance(page, PageFile)]
+    others = {page.path.relative_to(folder).as_posix(): heading_of(page.text) for page in written}
+    found = dataset_pages(records, unfinished=unfinished)
+    made = _with_pictures(found, kept, folder, other_pages(folder) | others)
+    return [*reports, *made, *more], kept.problems + problems
 
 
 def pages_beside(found: Beside, runs: Path, kept: Kept) -> list[PageFile | PictureFile]:

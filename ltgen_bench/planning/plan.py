@@ -17,7 +17,7 @@ from ltgen_bench.planning.snapshots import lengths
 from ltgen_bench.runs.job import DataOptions, Execution, Job
 from ltgen_bench.runs.run_folder import RunFolder
 from ltgen_bench.runs.titles import told_apart
-from ltgen_bench.scoring.plugin_code import scoring_code
+from ltgen_bench.scoring.scoring_code import scoring_code
 from ltgen_bench.source_code import fingerprints
 from ltgen_bench.spec.presets import PRESETS, RECIPES, SECTIONS, Preset, find
 from ltgen_bench.spec.serialise import override

@@ -147,7 +147,8 @@ def mean(values: BySeed, decimals: int = 2) -> str:
     if not values:
         return MISSING
     middle, half = mean_and_interval(values.values())
-    return f"{round(middle, decimals) + 0:.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
+    middle = round(middle, decimals) + 0  # never -0.00
+    return f"{middle:.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
 
 
 def difference(found: Paired | None, decimals: int = 2) -> str:

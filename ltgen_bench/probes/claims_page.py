@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ltgen_bench.leaderboard.board import BASELINE
 from ltgen_bench.leaderboard.notes import mark
-from ltgen_bench.leaderboard.pages.markdown import table
+from ltgen_bench.leaderboard.pages.markdown import folded, table
 from ltgen_bench.leaderboard.pages.page_file import PageFile, own_words
+from ltgen_bench.leaderboard.pictures import picture as pictures
 from ltgen_bench.leaderboard.pictures.picture import Picture, PictureFile
 from ltgen_bench.probes import claims, distances, width_claim
 from ltgen_bench.probes.claims import Figure, Row, Section
-from ltgen_bench.probes.claims_records import taken
+from ltgen_bench.probes.claims_records import records, taken
 from ltgen_bench.probes.claims_text import CLAIMS, HEAD
 from ltgen_bench.probes.pictures.of_claims import dots
 from ltgen_bench.scoring.metric_table import metric_name, metric_title
@@ -41,6 +42,16 @@ def pages(folder: Path) -> list[PageFile | PictureFile]:
     text = "\n\n".join(part.strip() for part in parts) + "\n"
     page = PageFile(folder / "README.md", text, "its probes")
     return [page, *(PictureFile(folder / f"{picture.name}.png", picture, "its probes") for picture in drawn)]
+
+
+def has_content(folder: Path) -> bool:
+    """Whether there is anything to make the page of."""
+    return records(folder).is_dir() or any(folder.glob("width-*.json"))
+
+
+def left_over(made: Sequence[PageFile | PictureFile], folder: Path) -> list[Path]:
+    """Pictures that were drawn for this page and that it no longer shows."""
+    return [path for kind in CLAIMS for path in pictures.left_over(made, folder, f"{kind}-*.png")]
 
 
 def _pruning(section: Section) -> tuple[str, Picture]:
@@ -105,9 +116,9 @@ def _section(section: Section, picture: Picture, tables: Sequence[str]) -> str:
         [
             f"### {section.title}",
             f"Settings: {claims.described(probe)}.",
-            f"![{picture.alt}]({picture.name}.png)",
+            picture.line(),
             *tables,
-            f"<details><summary>runs</summary>\n\n`{shlex.join(command)}`\n\n</details>",
+            folded("runs", f"`{shlex.join(command)}`"),
         ]
     )
 

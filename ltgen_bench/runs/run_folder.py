@@ -26,8 +26,7 @@ RUNS/<dataset>/<method>/<run id>/
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -111,21 +110,6 @@ class RunFolder:
         record = self.record(eval_id) if code else None
         if record is not None and (names := edited(record.provenance.get("code", {}), code)):
             raise UsageError(refusal_of_score(names, self.path.name))
-
-    @contextmanager
-    def score_set_aside(self, eval_id: str) -> Iterator[None]:
-        """Meanwhile there is no such score, so that it is made again; if none is made, the old one comes back."""
-        path = self.result(eval_id)
-        aside = path.with_suffix(".before")
-        if path.exists():
-            path.replace(aside)
-        try:
-            yield
-        finally:
-            if path.exists():
-                aside.unlink(missing_ok=True)
-            elif aside.exists():
-                aside.replace(path)
 
     def clear(self) -> None:
         """Remove all that was made of the run. Raises lock.Held when somebody works on it."""

@@ -25,6 +25,7 @@ from whole_runs import (
 from ltgen_bench.data.images import Images
 from ltgen_bench.diffusion import model_folder
 from ltgen_bench.leaderboard.pages.of_dataset import build
+from ltgen_bench.storage import lock
 
 pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.skipif(os.name != "posix", reason="needs signals")]
 
@@ -151,6 +152,12 @@ def test_scoring_with_other_guidance_trains_nothing(finished: Finished, cli: Cli
     changed = {name for name, content in contents(job.run_folder.path).items() if before.get(name) != content}
     assert changed <= {"log.txt", "progress.json", result.name, extremes.name}
     assert len(job.run_folder.results()[0]) == 2
+    before = contents(job.run_folder.path)
+    with lock.hold(job.run_folder.lock):
+        got = cli(*command, "--again")
+    assert got.code == 1
+    assert "FD64" not in got.out  # an old score is not shown as a new one
+    assert result.read_bytes() == before[result.name]  # nor is it lost
 
 
 def test_exporting_gives_a_folder_that_plain_diffusers_loads(finished: Finished, cli: Cli, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The pages in markdown: pure functions of what the modules above work out."""
+"""The pages in markdown, of what the modules above work out."""

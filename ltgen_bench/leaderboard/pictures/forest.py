@@ -34,8 +34,8 @@ def forest(name: str, title: str, board: Board) -> Picture | None:
     shown = {
         "title": f"{title}: difference from {BASELINE}, seed by seed",
         "below": (
-            f"{board.title} · mean and {LEVEL:.0%} t interval over n seeds, ticks: each seed · grey band: below the "
-            f"noise of seeds · left is better{style.marks_said(board.all_rows)}"
+            f"{board.title} · mean and {LEVEL:.0%} t interval over n seeds, ticks: each seed · arrows: beyond the "
+            f"edge · grey band: below the noise of seeds · left is better{style.marks_said(board.all_rows)}"
         ),
         "panels": [column.title(record) for column in board.distances],
         "lines": lines,

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import sys
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from ltgen_bench import drawing
 from ltgen_bench.drawing import plain_matplotlib, rendered
-from ltgen_bench.leaderboard.pages.page_file import PageFile
 from ltgen_bench.source_code import fingerprint_of
 from ltgen_bench.storage.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ltgen_bench.leaderboard.pages.page_file import PageFile
 
 DPI = 144
 MADE_OF, PIXELS = "ltgen-bench: made of", "ltgen-bench: pixels"
@@ -34,6 +36,11 @@ class Picture:
     alt: str
     shown: Mapping[str, Any]
     draw: Callable[[Mapping[str, Any]], Figure]
+
+    def line(self, folder: str = "") -> str:
+        """In markdown, where its file is in that folder beside the page."""
+        alt = self.alt.replace("[", "(").replace("]", ")")
+        return f"![{alt}]({folder}{urllib.parse.quote(self.name)}.png)"
 
     @property
     def source(self) -> str:
@@ -87,10 +94,10 @@ def made_of(path: Path) -> str | None:
         return None
 
 
-def left_over(made: Iterable[PageFile | PictureFile], folder: Path) -> list[Path]:
+def left_over(made: Iterable[PageFile | PictureFile], folder: Path, pattern: str = "*.png") -> list[Path]:
     """Pictures in a folder that the suite drew for a page that no longer shows them; nobody else's."""
     known = {file.path for file in made}
-    return [path for path in sorted(folder.glob("*.png")) if path not in known and made_of(path)]
+    return [path for path in sorted(folder.glob(pattern)) if path not in known and made_of(path)]
 
 
 def _digest_of_pixels(image: Any) -> str:

@@ -25,6 +25,7 @@ def dots(name: str, title: str, panels: Mapping[str, Sequence[Row]], y: str) -> 
     shown = {
         "title": title,
         "y": y,
+        "colours": dict(COLOURS),
         "panels": [
             {
                 "title": panel,
@@ -46,21 +47,21 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     figure = blank(max(6.0, 1.0 + len(panels) * (1.0 + 0.42 * most)), 3.6 + 0.055 * longest)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-        _panel(axes, panel["rows"])
+        _panel(axes, panel["rows"], shown["colours"])
         scale = ", logarithmic beyond what most are" if axes.get_yscale() == "symlog" else ""
         tidy(axes, f"{panel['title']}{scale}", "", shown["y"] if number == 0 else "")
     for number, group in enumerate(GROUPS):
-        all_axes[-1].plot([], [], MARKERS[number], color=COLOURS[group], ms=3.5, label=group)
+        all_axes[-1].plot([], [], MARKERS[number], color=shown["colours"][group], ms=3.5, label=group)
     figure.legend(loc="outside lower right", fontsize=7, frameon=False, ncols=3)
     figure.suptitle(drawable(shown["title"]), fontsize=9, parse_math=False)
     return figure
 
 
-def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> None:
     for place, row in enumerate(rows):
         for number, group in enumerate(GROUPS):
             if values := row["groups"][group]:
-                x, colour = place + 0.22 * (number - 1), COLOURS[group]
+                x, colour = place + 0.22 * (number - 1), colours[group]
                 axes.plot([x] * len(values), values, MARKERS[number], color=colour, ms=3.5, alpha=0.7)
                 axes.hlines(statistics.fmean(values), x - 0.1, x + 0.1, color=colour, linewidth=1.5)
     axes.set_xticks(range(len(rows)), [drawable(row["name"]) for row in rows], rotation=90, fontsize=6.5)
@@ -76,6 +77,6 @@ def _keep_legible(axes: Axes, sizes: Sequence[float]) -> None:
         return
     from matplotlib.ticker import FuncFormatter
 
-    axes.set_yscale("symlog", linthresh=FAR / 5 * usual)
-    axes.autoscale(axis="y")
+    axes.set_yscale("symlog", linthresh=FAR / 5 * usual)  # most of them stay on the linear part
+    axes.autoscale(axis="y")  # with margins of the new scale
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
