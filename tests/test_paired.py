@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ltgen_bench.leaderboard.board import RECALL, Board, make_board
+from ltgen_bench.leaderboard.cells import difference
 from ltgen_bench.leaderboard.claims import Evidence, judge
 from ltgen_bench.leaderboard.noise import LITERATURE, MEASURED_FROM
-from ltgen_bench.leaderboard.pages.differences import difference
 from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.paired import Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.cells import difference
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.compare import Comparison
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
-from ltgen_bench.leaderboard.pages.differences import difference
 from ltgen_bench.leaderboard.paired import LEVEL, SEEDS, Paired
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.leaderboard.statistics import Column, short_name

@@ -9,9 +9,9 @@ from tabulate import tabulate
 
 from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
 from ltgen_bench.leaderboard.captions import REFERENCES
+from ltgen_bench.leaderboard.cells import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
-from ltgen_bench.leaderboard.pages.first_table import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.paired import SEEDS
 from ltgen_bench.leaderboard.rows import MISSING, Key, Row, ordered
 from ltgen_bench.leaderboard.statistics import Column, columns, figure_name

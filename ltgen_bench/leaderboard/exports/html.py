@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
+from ltgen_bench.leaderboard.cells import OWN, cost_text, memorised, missing_notes, named, seeds
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
-from ltgen_bench.leaderboard.pages.first_table import OWN, cost_text, memorised, missing_notes, named, seeds
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, shown_metrics
 from ltgen_bench.scoring.metric_table import SCOPES

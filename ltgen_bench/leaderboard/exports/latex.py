@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
+from ltgen_bench.leaderboard.cells import cost_text, memorised, named, seeds
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.notes import flag_notes, mark
-from ltgen_bench.leaderboard.pages.first_table import cost_text, memorised, named, seeds
 from ltgen_bench.leaderboard.paired import LEVEL
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column

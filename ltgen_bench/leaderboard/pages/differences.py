@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
+from ltgen_bench.leaderboard.cells import difference, named
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.noise import MEASURED_FROM
 from ltgen_bench.leaderboard.notes import mark
-from ltgen_bench.leaderboard.pages.first_table import named
 from ltgen_bench.leaderboard.pages.markdown import table
-from ltgen_bench.leaderboard.paired import Paired, deviation
+from ltgen_bench.leaderboard.paired import deviation
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.scoring.headline import DISTANCES
@@ -68,17 +68,6 @@ def _cell(versus: Versus, column: Column) -> str:
         return MISSING
     text = difference(found, column)
     return (f"**{text}**" if versus.is_resolved(column) else text) + mark(versus.flags(column))
-
-
-def difference(found: Paired, column: Column) -> str:
-    """`-3.67 [-6.53, -0.80], -28 %, 3/3`."""
-    form = f"+.{column.info.decimals}f"
-    text = f"{found.mean:{form}}"
-    if found.interval:
-        text += f" [{', '.join(f'{end:{form}}' for end in found.interval)}]"
-    if column.info.better == "lower" and found.relative is not None:
-        text += f", {100 * found.relative:+.0f} %"
-    return f"{text}, {found.wins}/{found.n}"
 
 
 def _claim(versus: Versus) -> list[str]:

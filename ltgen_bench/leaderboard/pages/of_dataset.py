@@ -9,10 +9,11 @@ from types import MappingProxyType
 from ltgen_bench.leaderboard import versions
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.captions import caption, given_caption, ranking_line
+from ltgen_bench.leaderboard.cells import OWN, missing_notes
 from ltgen_bench.leaderboard.dataset_page import DatasetPage, dataset_pages
 from ltgen_bench.leaderboard.notes import notes_below
 from ltgen_bench.leaderboard.pages.differences import differences
-from ltgen_bench.leaderboard.pages.first_table import OWN, first_table, missing_notes
+from ltgen_bench.leaderboard.pages.first_table import first_table
 from ltgen_bench.leaderboard.pages.markdown import folded, table
 from ltgen_bench.leaderboard.pages.reading import how_to_read
 from ltgen_bench.leaderboard.pages.sweep_tables import omega_tables, steps_tables

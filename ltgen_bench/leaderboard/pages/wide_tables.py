@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
 
 from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.cells import class_flags, class_metric, class_names, named
 from ltgen_bench.leaderboard.notes import flag_notes, mark
 from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
-from ltgen_bench.leaderboard.pages.first_table import named
 from ltgen_bench.leaderboard.pages.markdown import folded, table
 from ltgen_bench.leaderboard.rows import MISSING, Row
-from ltgen_bench.leaderboard.statistics import Column, figure_name, figures_of, short_name, shown_metrics
+from ltgen_bench.leaderboard.statistics import Column, short_name, shown_metrics
 from ltgen_bench.scoring.metric_table import ARROWS, SCOPES, metric_table
 from ltgen_bench.spec.specs import MetricSpec
 
@@ -61,28 +60,6 @@ def _per_class(board: Board) -> list[str]:
     parts = [f"**{title}**, mean over seeds", table(["class", "images", *(row.name for row in board.rows)], body)]
     notes = flag_notes(class_flags(board.rows, metric))
     return [*parts, "\n".join(f"- {note}" for note in notes)] if notes else parts
-
-
-def class_metric(board: Board) -> str | None:
-    """The distance that is known of each class of all records, if any: one that few images do not bias, where there
-    is a choice."""
-    known = [m for m in ("class-FD64", "class-KID") if all(figures_of(record, m, "0") for record in board.records)]
-    return min(known, key=lambda metric: bool(class_flags(board.all_rows, metric)), default=None)
-
-
-def class_flags(rows: Iterable[Row], metric: str) -> set[str]:
-    """What the scorer warns of at any class."""
-    found = [record.scores.get(figure_name(record, metric), {}) for row in rows for record in row.records]
-    return {str(figures["flag"]) for by_class in found for figures in by_class.values() if "flag" in figures}
-
-
-def class_names(board: Board) -> dict[int, str]:
-    """By class id, where a record has them."""
-    for record in board.records:
-        pulls = {g: f for m, groups in record.scores.items() if m.startswith("class-pull") for g, f in groups.items()}
-        if pulls:
-            return {int(c): str(figures["class"]) for c, figures in pulls.items()}
-    return {}
 
 
 def _class_cell(row: Row, metric: str, c: int) -> str:

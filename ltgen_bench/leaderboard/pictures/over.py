@@ -8,9 +8,9 @@ from typing import Any
 
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
+from ltgen_bench.leaderboard.cells import class_flags, class_metric
 from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
 from ltgen_bench.leaderboard.notes import flag_notes
-from ltgen_bench.leaderboard.pages.wide_tables import class_flags, class_metric
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.lines import draw_lines
 from ltgen_bench.leaderboard.pictures.picture import Picture

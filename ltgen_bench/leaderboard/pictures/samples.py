@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.resize import scaled
 from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.cells import class_names
 from ltgen_bench.leaderboard.kept import IMAGES, Kept, Strip, head_and_tail
-from ltgen_bench.leaderboard.pages.wide_tables import class_names
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.picture import DPI, Picture
 

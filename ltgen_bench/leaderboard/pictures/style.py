@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ltgen_bench.drawing import drawable
 from ltgen_bench.leaderboard.board import Board
+from ltgen_bench.leaderboard.cells import OWN
 from ltgen_bench.leaderboard.notes import COPIES
-from ltgen_bench.leaderboard.pages.first_table import OWN
 from ltgen_bench.leaderboard.pictures.picture import DPI
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
