@@ -112,7 +112,7 @@ def _say_beyond(axes: Axes, y: float, mean: float, reach: float, colour: str) ->
     right = mean > 0
     axes.plot([reach if right else -reach], [y], marker=">" if right else "<", color=colour, clip_on=False, zorder=3)
     place, side = (reach if right else -reach, y), -7 if right else 7
-    said = axes.annotate(f"{mean:+.3g}", place, (side, 0), textcoords="offset points", fontsize=7, va="center")
+    said = axes.annotate(f"{mean:+.3g}", place, (side, 3), textcoords="offset points", fontsize=7, va="bottom")
     said.set(ha="right" if right else "left", color=colour)
 
 
