@@ -77,22 +77,22 @@ def _changes(section: Section, before: Sequence[str] = (), more: Sequence[str] =
     losses = [f"Change of the loss {where}, %:\n\n{_gaps(rows)}" for where, rows in panels.items()]
     scores = [_gaps_of_distance(section, metric, variants) for metric in distances.metrics(section.probes[0])]
     picture = _picture(section, panels, "change of the denoising loss, %")
-    return _section(section, picture, [*before, *losses, *more, *scores]), picture
+    return _section(section, picture, [*before, losses[0]], [*losses[1:], *more, *scores]), picture
 
 
 def _dominance(section: Section) -> tuple[str, Picture]:
     figures = {
-        "sign": claims.gradient("same_sign"),
         "sign where opposed": claims.gradient("opposed_same_sign"),
+        "sign": claims.gradient("same_sign"),
         "progress": claims.gradient("serves"),
         "cosine with the majority": claims.gradient("to_majority"),
         "square that is in the reserve, %": claims.gradient("reserve", 100),
     }
     rows = {title: section.rows(figure) for title, figure in figures.items()}
     tables = [f"{title[0].upper()}{title[1:]}:\n\n{_gaps(of)}" for title, of in rows.items() if of]
-    shown = ("sign", "sign where opposed", "progress")
+    shown = ("sign where opposed", "sign", "progress")
     picture = _picture(section, {title: rows[title] for title in shown}, "")
-    return _section(section, picture, tables), picture
+    return _section(section, picture, tables[:1], tables[1:]), picture
 
 
 _SHOWN = {"pruning": _pruning, "reserve": _reserve, "dominance": _dominance}
@@ -109,7 +109,8 @@ def _picture(section: Section, panels: Mapping[str, Sequence[Row]], y: str) -> P
     return dots(f"{kind}-{dataset}-{section.key[:6]}", f"{kind}: {section.title}", panels, y)
 
 
-def _section(section: Section, picture: Picture, tables: Sequence[str]) -> str:
+def _section(section: Section, picture: Picture, shown: Sequence[str], more: Sequence[str]) -> str:
+    """shown: tables; more: those that open with a click."""
     probe = section.probes[0]
     command = ["ltgen-bench", "probe", probe.spec.kind, *dict.fromkeys(p.run.run_id for p in section.probes)]
     return "\n\n".join(
@@ -117,7 +118,8 @@ def _section(section: Section, picture: Picture, tables: Sequence[str]) -> str:
             f"### {section.title}",
             f"Settings: {claims.described(probe)}.",
             picture.line(),
-            *tables,
+            *shown,
+            folded("More tables", *more),
             folded("runs", f"`{shlex.join(command)}`"),
         ]
     )
@@ -155,7 +157,7 @@ def _narrowed(section: Section, figures: Sequence[tuple[str, Figure, str]]) -> l
         for row in rows:
             if row.more in baselines and row.label != BASELINE:
                 found = claims.beside(row.gaps, baselines[row.more].gaps)
-                how = claims.reading(found, "wider", "narrower")
+                how = claims.reading(found, "minority more", "minority less")
                 body.append([f"{row.name}, {variant}, {part}", found.n if found else 0, claims.difference(found), how])
     if not body:
         return []
