@@ -114,7 +114,7 @@ def test_a_page_is_made_of_what_was_taken_and_of_words_of_its_own(pruned: Make, 
         for method, shift, params in (("ddpm", 0.02, {}), ("cm", 0, {"w_con": 0.0, "w_div": 0.0}))
         for seed in range(3)
     ]
-    runs = [written(probe, tmp_path / "runs") for probe in probes if probe.spec.kind == "dominance"]
+    runs = [written(probe, tmp_path / "runs") for probe in probes]
     assert len(claims_records.take(page, runs)) == 6
     assert claims_records.take(page, runs) == []
     page.joinpath("reading-pruning.md").write_text("Nothing is lost by the minority alone.\n")
