@@ -39,9 +39,10 @@ def test_a_page_begins_with_them(make_record: Callable[..., Record], cli: Cli, t
 )
 def test_published_words_quote_figures_of_their_page(path: Path) -> None:
     """A result that is added or made again must not leave them behind."""
-    words = path.read_text().strip()
-    own_page = path.with_name(path.name.removeprefix("reading-"))
+    words, name = path.read_text().strip(), path.stem.removeprefix("reading-")
+    own_page = path.with_name(f"{name}.md")
     page = (own_page if own_page.exists() else path.with_name("README.md")).read_text()
     assert words in page
-    quoted, shown = (set(re.findall(r"\d+\.\d+", text)) for text in (words, page.replace(words, "")))
+    tables = "\n".join([page.replace(words, ""), *(table.read_text() for table in path.parent.glob(f"{name}-*.md"))])
+    quoted, shown = (set(re.findall(r"\d+\.\d+", text)) for text in (words, tables))
     assert quoted - shown == set()
