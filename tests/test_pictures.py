@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ltgen_bench.leaderboard.dataset_page import dataset_pages
-from ltgen_bench.leaderboard.kept import Kept
+from ltgen_bench.leaderboard.kept import Kept, record_path
 from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.of_page import pictures_of
@@ -161,6 +161,19 @@ def test_pictures_draw_what_the_board_says(make_record: MakeRecord, tmp_path: Pa
     assert found["steps"].shown["panels"][0]["lines"]["ddpm (n 1)"]["x"] == [400, 800]
     assert found["guidance"].shown["below"].startswith("8x8, imbalance 20, 800 steps x 32, 500 images, efflite0@96 · ")
     assert found["steps"].shown["below"].startswith("8x8, imbalance 20, batches of 32, 500 images, omega 1.5, ")
+
+
+def test_losses_of_seeds_that_were_logged_at_other_steps_are_averaged(make_record: MakeRecord, tmp_path: Path) -> None:
+    """Logs are written by the clock."""
+    records = [make_record("cm", 9.0, seed=seed) for seed in (0, 1)]
+    for record, steps in zip(records, ((50, 100, 200, 300, 400), (50, 150, 310)), strict=True):
+        path = record_path(tmp_path, record).with_name(f"{record.run_id}-loss.csv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("step,majority\n" + "".join(f"{n},{1000 - n + 10 * record.run.seed}\n" for n in steps))
+    (page,) = dataset_pages(records)
+    (found,) = (p for p in pictures_of(page, Kept(tmp_path))[page.sections[0].board.title] if "loss" in p.alt)
+    (line,) = found.shown["panels"][0]["lines"].values()
+    assert line == {"x": [50, 100, 200, 300], "y": pytest.approx([955, 905, 805, 705])}
 
 
 def test_a_method_has_one_colour_on_a_page(make_record: MakeRecord, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
 from ltgen_bench.leaderboard.cells import class_flags, class_metric
@@ -133,12 +135,17 @@ def loss_curves(name: str, title: str, board: Board, kept: Kept, order: Sequence
 
 
 def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | None:
-    """Over the seeds, at the steps that all of them have."""
-    seeds = [dict(zip(curve["step"], curve[group], strict=True)) for curve in found if group in curve]
-    shared = sorted(set.intersection(*(set(seed) for seed in seeds))) if seeds else []
-    if not shared:
+    """Over the seeds, at the steps of the first that lie within all. Logs are written by the clock, so that between its
+    own steps a seed is a straight line."""
+    seeds = [sorted(zip(curve["step"], curve[group], strict=True)) for curve in found if group in curve]
+    if not seeds:
         return None
-    return {"x": shared, "y": [statistics.fmean(seed[step] for seed in seeds) for step in shared]}
+    first, last = max(seed[0][0] for seed in seeds), min(seed[-1][0] for seed in seeds)
+    steps = [step for step, _ in seeds[0] if first <= step <= last]
+    if not steps:
+        return None
+    losses = [np.interp(steps, [step for step, _ in seed], [loss for _, loss in seed]) for seed in seeds]
+    return {"x": steps, "y": [float(loss) for loss in np.mean(losses, axis=0)]}
 
 
 def _shown(board: Board, title: str, below: str, order: Sequence[str]) -> dict[str, Any]:
