@@ -41,11 +41,10 @@ class Paired:
         first: Mapping[int, float],
         second: Mapping[int, float],
         better: Literal["lower", "higher"] | None,
-        noise: float = 0.0,
     ) -> Paired | None:
         """Of two {seed: figure}; None where no seed has both."""
         pairs = {seed: (first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())}
-        return cls(pairs, better, noise) if pairs else None
+        return cls(pairs, better) if pairs else None
 
     @functools.cached_property
     def differences(self) -> dict[int, float]:

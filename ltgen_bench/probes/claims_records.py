@@ -43,8 +43,9 @@ def taken(folder: Path) -> list[ProbeFile]:
 
 def outdated(folder: Path) -> list[ProbeFile]:
     """What `taken` leaves out, as far as nothing newer is there."""
-    newer = {(probe.spec.kind, probe.run.run_id) for probe in taken(folder)}
-    return [p for p in _all(folder) if not p.spec.current and (p.spec.kind, p.run.run_id) not in newer]
+    found = _all(folder)
+    newer = {(probe.spec.kind, probe.run.run_id) for probe in found if probe.spec.current}
+    return [p for p in found if not p.spec.current and (p.spec.kind, p.run.run_id) not in newer]
 
 
 def left_out(folder: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -10,6 +10,7 @@ from tabulate import tabulate
 from ltgen_bench.leaderboard.captions import title
 from ltgen_bench.leaderboard.paired import SEEDS, Paired, mean_and_interval
 from ltgen_bench.leaderboard.rows import MISSING
+from ltgen_bench.probes.claims import mean
 from ltgen_bench.probes.pictures.of_width import draw
 from ltgen_bench.probes.width import GROUPS, Cell, Widths
 from ltgen_bench.storage.atomic_files import write_json, write_text
@@ -47,25 +48,18 @@ def table(widths: Widths, form: str = "simple") -> str:
 def _row(widths: Widths, cell: Cell, compared: bool) -> list[str]:
     d = widths.decimals
     row = ["-".join(map(str, cell.channels)), f"{cell.parameters:,}", cell.method, str(len(cell.row.records))]
-    row += [_shown(cell.of(group), d) for group in GROUPS]
-    row += [_shown(cell.gap, d), _shown(cell.ratio, 2)]
+    row += [mean(cell.of(group), d) for group in GROUPS]
+    row += [mean(cell.gap, d), mean(cell.ratio, 2)]
     if compared:
         row += [_difference(widths.beside_base(cell, group), d) for group in GROUPS]
     return row
 
 
-def _shown(by_seed: Mapping[int, float], decimals: int) -> str:
-    if not by_seed:
-        return MISSING
-    mean, half = mean_and_interval(by_seed.values())
-    return f"{mean:.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
-
-
 def _difference(found: Paired | None, decimals: int) -> str:
     if found is None:
         return MISSING
-    mean, half = mean_and_interval(found.differences.values())
-    shown = f"{mean:+.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
+    middle, half = mean_and_interval(found.differences.values())
+    shown = f"{middle:+.{decimals}f}" + ("" if half is None else f" ± {half:.{decimals}f}")
     return shown if found.verdict == "not resolved" else f"{shown} ({found.verdict})"
 
 
