@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from ltgen_bench.errors import UsageError
@@ -24,6 +27,18 @@ def pick_device(name: str) -> torch.device:
 
 def describe_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Within it, or in a function that it decorates, a GPU's float32 convolutions are float32 and give the same each time.
+
+    By default cuDNN rounds their inputs to TF32, which has the 10 bits of mantissa of a half, and adds up gradients in
+    whichever order threads arrive.
+    """
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=True, allow_tf32=False):
+        yield
 
 
 PEAK_TFLOPS = {

@@ -11,6 +11,7 @@ from ltgen_bench.leaderboard.board import RECALL, Board, make_board
 from ltgen_bench.leaderboard.cells import difference
 from ltgen_bench.leaderboard.claims import Evidence, judge
 from ltgen_bench.leaderboard.noise import LITERATURE, MEASURED_FROM
+from ltgen_bench.leaderboard.notes import device_notes
 from ltgen_bench.leaderboard.pages.of_dataset import build
 from ltgen_bench.leaderboard.paired import Paired, t_quantile
 from ltgen_bench.leaderboard.rows import Row
@@ -223,3 +224,30 @@ def test_a_step_costs_what_it_takes_on_the_same_device(make_record: MakeRecord) 
     assert board.cost(named(board, "cm")) == pytest.approx(2.0)
     assert board.cost(named(board, "ddpm")) == 1.0
     assert board.cost(named(board, "cb")) is None
+
+
+def test_a_step_was_timed_where_it_was_trained_not_where_it_was_scored(make_record: MakeRecord) -> None:
+    def timed(method: str, rate: float, trained: str, compiled: bool = False) -> Record:
+        training = {"images_per_s": rate, "device": trained, "compiled": compiled}
+        record = make_record(method)
+        provenance = {**record.provenance, "device": "cpu (1 threads)", "compiled": False}
+        return dataclasses.replace(record, training=training, provenance=provenance)
+
+    records = [timed("ddpm", 100.0, "NVIDIA H200"), timed("cm", 50.0, "NVIDIA H200")]
+    records += [timed("cb", 2.0, "cpu (1 threads)"), timed("cbdm", 200.0, "NVIDIA H200", compiled=True)]
+    board = board_of(records)
+    assert board.cost(named(board, "cm")) == pytest.approx(2.0)
+    assert board.cost(named(board, "cb")) is None
+    assert board.cost(named(board, "cbdm")) is None
+
+
+def test_pairs_across_kinds_of_device_are_said_not_to_share_their_noise(make_record: MakeRecord) -> None:
+    def trained(method: str, seed: int, device: str) -> Record:
+        return dataclasses.replace(make_record(method, seed=seed), training={"device": device})
+
+    same = [trained("ddpm", 0, "cpu (1 threads)"), trained("cm", 0, "cpu (2 threads)")]
+    assert device_notes(board_of(same).all_rows) == []
+    same += [trained("ddpm", 1, "NVIDIA H200"), trained("cm", 1, "4 x NVIDIA H200")]
+    assert device_notes(board_of(same).all_rows) == []
+    (note,) = device_notes(board_of([*same, trained("cb", 1, "cpu (1 threads)")]).all_rows)
+    assert note.startswith("At seed 1 not all were trained on the same kind of device (CPU, NVIDIA H200)")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from ltgen_bench.device import describe_device
 from ltgen_bench.diffusion.unet import flops_per_image
 from ltgen_bench.errors import RunFailed, UsageError
 from ltgen_bench.training import checkpoint
@@ -188,6 +189,7 @@ def test_the_summary_says_how_fast_it_went(digits, tmp_path):
     forward = flops_per_image(made.spec.net, size=8, channels=1, num_classes=10)
     assert summary["flops_per_s"] == pytest.approx(3 * forward * summary["images_per_s"], rel=0.01)
     assert summary["mfu"] is None
+    assert (summary["device"], summary["compiled"]) == (describe_device(torch.device("cpu")), False)
     trained = Trained(None, None, None, {"images_per_s": 523.4, "flops_per_s": 51.2e9, "mfu": None})
     assert trained.speed == "523 images/s, 51 GFLOP/s"
     trained.summary["mfu"] = 0.428

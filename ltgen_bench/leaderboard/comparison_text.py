@@ -11,7 +11,7 @@ from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.cells import difference
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.compare import Comparison
-from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
+from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark, memorised_notes
 from ltgen_bench.leaderboard.paired import LEVEL, SEEDS, Paired
 from ltgen_bench.leaderboard.rows import MISSING
 from ltgen_bench.leaderboard.statistics import Column, short_name
@@ -72,6 +72,7 @@ def _in_full(comparison: Comparison, names: Sequence[str]) -> str:
         f"below the seed noise, here {board.noise.sentence}.",
         *flag_notes({flag for column in columns for flag in versus.flags(column)}),
         *memorised_notes([versus.row, versus.base]),
+        *device_notes([versus.row, versus.base]),
     ]
     why = f": {'; '.join(versus.claim.why)}" if versus.claim.why else ""
     claim = f"A {CLAIM}, beside B: {versus.claim.answer}{why}."

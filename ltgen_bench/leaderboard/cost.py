@@ -25,7 +25,7 @@ def _by_device(row: Row) -> dict[tuple[str, bool], list[float]]:
     """Seconds per image, by device and whether the training was compiled."""
     found: dict[tuple[str, bool], list[float]] = {}
     for record in row.records:
-        rate = record.training.get("images_per_s")
-        if rate and (device := record.provenance.get("device")):
-            found.setdefault((device, bool(record.provenance.get("compiled"))), []).append(1 / rate)
+        rate, device = record.training.get("images_per_s"), record.trained("device")
+        if rate and device:
+            found.setdefault((device, bool(record.trained("compiled"))), []).append(1 / rate)
     return found

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ltgen_bench.leaderboard.statistics import Column, figures_of
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import SCOPES, remarks
+from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.rows import Row
@@ -66,6 +68,23 @@ def remark_notes(rows: Sequence[Row]) -> list[str]:
     return [f"{first}: {said[first]}.{the_same}"]
 
 
+def device_notes(rows: Iterable[Row]) -> list[str]:
+    """Which seeds were trained on several kinds of device: their pairs do not share the noise."""
+    kinds: defaultdict[int, set[str]] = defaultdict(set)
+    for record in (r for row in rows for r in row.records):
+        if device := record.trained("device") if isinstance(record.run, RunSpec) else None:
+            kind = device.rpartition(" x ")[2]
+            kinds[record.run.seed].add("CPU" if kind.startswith("cpu") else kind)
+    mixed = {seed: found for seed, found in sorted(kinds.items()) if len(found) > 1}
+    if not mixed:
+        return []
+    seeds, devices = ", ".join(map(str, mixed)), ", ".join(sorted(set().union(*mixed.values())))
+    return [
+        f"At seed {seeds} not all were trained on the same kind of device ({devices}): each draws its own times and "
+        "noise from a seed, so that pairs across them share weights and batches alone."
+    ]
+
+
 def notes_below(rows: Sequence[Row], columns: Iterable[Column]) -> list[str]:
     """What the reader of a table of these rows and columns has to know, as the lines of a list."""
     records = [r for row in rows for r in row.records]
@@ -75,7 +94,7 @@ def notes_below(rows: Sequence[Row], columns: Iterable[Column]) -> list[str]:
         notes.append("† made with uncommitted changes to the suite.")
     deviations = {name: text for r in records for name, text in r.deviations.items()}
     notes += [f"`{name}`: {text}." for name, text in sorted(deviations.items())]
-    notes += remark_notes(rows)
+    notes += [*remark_notes(rows), *device_notes(rows)]
     acted = sorted({f"{name} in {row.name}" for row in rows for r in row.records for name in _alarms(r)})
     if acted:
         notes.append(f"Safeguards that acted while training: {', '.join(acted)}.")

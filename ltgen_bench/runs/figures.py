@@ -69,6 +69,8 @@ class Training(TypedDict, total=False):
     mfu: float | None
     peak_device_bytes: int | None
     parameters_trained: int
+    device: str
+    compiled: bool
     alarm_steps: Mapping[str, int]
 
 

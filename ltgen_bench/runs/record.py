@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError, short
@@ -81,6 +81,10 @@ class Record:
         for problem in record._problems():
             raise BadRecord(f"{path}: {problem}")
         return record
+
+    def trained(self, name: Literal["device", "compiled"]) -> Any:
+        """How it was trained; where the training did not record it, how it was scored, which mostly is the same."""
+        return self.training.get(name, self.provenance.get(name))
 
     def _ids(self) -> dict[str, str]:
         return {"run_id": self.run_id, "config_id": self.run.config_id, "eval_id": self.eval_id}

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ltgen_bench.device import peak_flops
+from ltgen_bench.device import describe_device, peak_flops
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
@@ -108,7 +108,7 @@ def train(
 
 def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
     """How the training went."""
-    spec, device = trainer.spec, trainer.device
+    spec, device, processes = trainer.spec, trainer.device, trainer.processes.size
     data, classes = spec.dataset, len(spec.dataset.class_counts)
     rate = spec.train.steps * spec.train.batch / max(log.seconds, 1e-9)
     forward = flops_per_image(spec.net, size=data.size, channels=data.channels, num_classes=classes)
@@ -118,8 +118,10 @@ def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
         "seconds": round(log.seconds, 1),
         "images_per_s": round(rate, 1),
         "flops_per_s": round(flops),
-        "mfu": round(flops / most / trainer.processes.size, 4) if most else None,
+        "mfu": round(flops / most / processes, 4) if most else None,
         "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "device": describe_device(device) if processes == 1 else f"{processes} x {describe_device(device)}",
+        "compiled": trainer.compiled,
         "parameters_trained": sum(p.numel() for p in trainer.params),
         "alarm_steps": log.alarmed,
     }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ltgen_bench.data.long_tail import LongTail
+from ltgen_bench.device import exact_convolutions
 from ltgen_bench.diffusion.compiled import CompiledDenoiser
 from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.diffusion.noise_prior import class_noise
@@ -44,6 +45,7 @@ class Trainer:
         compiled: bool = False,
     ) -> None:
         self.spec, self.stack, self.device, self.processes = spec, stack, device, processes or ProcessGroup()
+        self.compiled = compiled
         train = spec.train
         num_classes = len(data.class_counts)
         self.task = Task(
@@ -74,6 +76,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.params, lr=train.lr, fused=True)
         self.step = 0
 
+    @exact_convolutions()
     def train_step(self) -> tuple[Tensor, dict[str, Tensor], Step]:
         """One step of the shared recipe. Nothing here waits for the device (no host-device synchronisation)."""
         train, step = self.spec.train, self.make_step(self.step)

@@ -15,7 +15,7 @@ from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.cells import OWN, cost_text, memorised, missing_notes, named, seeds
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes
+from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark, memorised_notes
 from ltgen_bench.leaderboard.rows import MISSING, Row
 from ltgen_bench.leaderboard.statistics import Column, shown_metrics
 from ltgen_bench.scoring.metric_table import SCOPES
@@ -137,6 +137,7 @@ def _notes(board: Board, first: Sequence[Column], more: Sequence[Column]) -> str
     """What marks mean, of columns that are shown on demand together with these; and what is missing."""
     flags = [{flag for row in board.all_rows for c in columns for flag in row.flags(c)} for columns in (first, more)]
     said = [*flag_notes(flags[0]), *memorised_notes(board.all_rows), *missing_notes(board)]
+    said += device_notes(board.all_rows)
     if any(record.provenance.get("dirty") for record in board.records):
         said.append("† made with uncommitted changes to the suite.")
     if any(row.own for row in board.all_rows):
