@@ -31,10 +31,10 @@ def describe_device(device: torch.device) -> str:
 
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
-    """Within it, or in a function that it decorates, a GPU's float32 convolutions are float32 and give the same each time.
+    """Within it, or in a function that it decorates, a GPU convolves in float32 and gives the same each time.
 
-    By default cuDNN rounds their inputs to TF32, which has the 10 bits of mantissa of a half, and adds up gradients in
-    whichever order threads arrive.
+    By default cuDNN rounds float32 to TF32, which has 10 bits of mantissa, and adds up gradients in whatever order
+    threads arrive.
     """
     cudnn = torch.backends.cudnn
     with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=True, allow_tf32=False):

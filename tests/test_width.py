@@ -19,7 +19,7 @@ from ltgen_bench.planning.plan import Request
 from ltgen_bench.planning.widths import check_widths, grid_name, parameters, plan_widths, usual_widths, widened
 from ltgen_bench.probes import width_claim
 from ltgen_bench.probes.width import Widths
-from ltgen_bench.probes.width_page import table, write_page
+from ltgen_bench.probes.width_page import notes, table, write_page
 from ltgen_bench.runs.job import Execution
 from ltgen_bench.runs.record import Record
 from ltgen_bench.spec.presets import PRESETS
@@ -55,6 +55,20 @@ def widths(make_record: Callable[..., Record]) -> Callable[[Figures], Widths]:
         return Widths.of(records, list(dict.fromkeys(method for method, _ in figures)), parameters)
 
     return make
+
+
+def test_where_widths_were_trained_is_said_if_not_all_alike(widths: Callable[[Figures], Widths]) -> None:
+    found = widths(CLOSING)
+    assert "Trained on" not in notes(found)
+    trained = [
+        dataclasses.replace(r, training={"device": device})
+        for r in found.records
+        if isinstance(r.run, RunSpec)
+        and (device := {8: "cpu (1 threads)", 32: "2 x NVIDIA H200"}[r.run.net.channels[0]])
+    ]
+    assert notes(Widths.of(trained, ["ddpm", "cm"], parameters)).endswith(
+        " Trained on different kinds of device, which draw different noise from a seed: 8-16: CPU; 32-64: NVIDIA H200."
+    )
 
 
 def test_a_gap_that_closes_and_help_where_capacity_is_scarce_are_told(widths: Callable[[Figures], Widths]) -> None:

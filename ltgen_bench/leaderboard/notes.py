@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ltgen_bench.leaderboard.statistics import Column, figures_of
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import SCOPES, remarks
-from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.rows import Row
@@ -72,9 +71,8 @@ def device_notes(rows: Iterable[Row]) -> list[str]:
     """Which seeds were trained on several kinds of device: their pairs do not share the noise."""
     kinds: defaultdict[int, set[str]] = defaultdict(set)
     for record in (r for row in rows for r in row.records):
-        if device := record.trained("device") if isinstance(record.run, RunSpec) else None:
-            kind = device.rpartition(" x ")[2]
-            kinds[record.run.seed].add("CPU" if kind.startswith("cpu") else kind)
+        if record.trained_on:
+            kinds[record.run.seed].add(record.trained_on)
     mixed = {seed: found for seed, found in sorted(kinds.items()) if len(found) > 1}
     if not mixed:
         return []

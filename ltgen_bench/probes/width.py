@@ -149,6 +149,7 @@ class Widths:
                     "channels": list(cell.channels),
                     "parameters": cell.parameters,
                     "runs": [record.run_id for record in cell.row.records],
+                    "trained_on": [record.trained_on for record in cell.row.records],
                     "distances": {group: {str(s): v for s, v in cell.of(group).items()} for group in groups},
                 }
                 for cell in self.cells

@@ -70,8 +70,20 @@ def notes(widths: Widths) -> str:
         f"{widths.name}, lower is better; gap, ratio: the minority's less the majority's, and over it. ±: half the "
         f"Student t interval over the seeds (95 %).{differences * (len(widths.methods) > 1)} A difference is called "
         f"better or worse from {SEEDS} seeds on, where the interval leaves 0 out. parameters: of the network that is "
-        "sampled from."
+        f"sampled from.{_devices(widths)}"
     )
+
+
+def _devices(widths: Widths) -> str:
+    """Where each width was trained, if not all were on the same kind of device."""
+    kinds: dict[str, set[str]] = {}
+    for cell in widths.cells:
+        trained_on = {record.trained_on or "unknown" for record in cell.row.records}
+        kinds.setdefault("-".join(map(str, cell.channels)), set()).update(trained_on)
+    if len(set().union(*kinds.values())) == 1:
+        return ""
+    where = "; ".join(f"{channels}: {', '.join(sorted(found))}" for channels, found in kinds.items())
+    return f" Trained on different kinds of device, which draw different noise from a seed: {where}."
 
 
 TEXT = """\

@@ -86,6 +86,13 @@ class Record:
         """How it was trained; where the training did not record it, how it was scored, which mostly is the same."""
         return self.training.get(name, self.provenance.get(name))
 
+    @property
+    def trained_on(self) -> str | None:
+        """The kind of device: "CPU", or a GPU's name. Kinds draw different times and noise from a seed."""
+        device = self.trained("device")
+        name = device.rpartition(" x ")[2] if device and isinstance(self.run, RunSpec) else None
+        return "CPU" if name and name.startswith("cpu") else name
+
     def _ids(self) -> dict[str, str]:
         return {"run_id": self.run_id, "config_id": self.run.config_id, "eval_id": self.eval_id}
 
