@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import importlib.util
 import inspect
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +47,8 @@ def fingerprint_of(files: Iterable[Path]) -> str:
 
 def fingerprints(methods: Iterable[str], dataset: str, sampler: str) -> dict[str, str]:
     """{"method cm": fingerprint, ..., "dataset digitslt": ..., "sampler ddim": ...} of the code that is here now."""
-    return {name: fingerprint(load()) for name, load in _plugins(methods, dataset, sampler)}
+    named = [*(("method", name) for name in methods), ("dataset", dataset), ("sampler", sampler)]
+    return {f"{kind} {name}": fingerprint(LOADERS[kind](name)) for kind, name in named}
 
 
 def edited(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -72,33 +72,37 @@ def refusal_of_score(names: Iterable[str], run: str) -> str:
     )
 
 
-def doubts(methods: Iterable[str], dataset: str, sampler: str, then: Mapping[str, str]) -> list[str]:
-    """Why others could not make a result again, from its code then: a sentence for each plugin that is to blame.
+Loader = Callable[[str], type]
+"""The class of a plugin by its name. Raises UsageError where there is none."""
+
+LOADERS: Mapping[str, Loader] = {
+    "method": lambda name: registry.methods().load(name),
+    "dataset": lambda name: registry.dataset(name)[0],
+    "sampler": lambda name: registry.samplers().load(name),
+}
+"""By kind, of the plugins that make images."""
+
+
+def doubts(then: Mapping[str, str], loaders: Mapping[str, Loader] = LOADERS) -> list[str]:
+    """Why others could not make a result again, from its code then ({"method cm": fingerprint}): a sentence for each
+    plugin that is to blame.
 
     What came with no fingerprint, before there were any, is in no doubt.
     """
     found = []
-    for name, load in _plugins(methods, dataset, sampler):
-        if name not in then:
-            continue
+    for plugin, mark in then.items():
+        kind, _, name = plugin.partition(" ")
         try:
-            kind = load()
-            file = inspect.getsourcefile(kind)
+            loaded = loaders[kind](name)
+            file = inspect.getsourcefile(loaded)
         except (UsageError, TypeError, OSError) as error:
-            found.append(f"{name} cannot be looked at: {error}")
+            found.append(f"{plugin} cannot be looked at: {error}")
             continue
-        if then[name] != fingerprint(kind):
-            found.append(f"{name} has been edited since this result was made: the code it was made with may be lost")
+        if mark != fingerprint(loaded):
+            found.append(f"{plugin} has been edited since this result was made: the code it was made with may be lost")
         elif file and not (_in_package(Path(file)) or _in_commit(Path(file))):
-            found.append(f"{name} ({file}) is in no package and no commit: nobody else can make this result again")
+            found.append(f"{plugin} ({file}) is in no package and no commit: nobody else can make this result again")
     return found
-
-
-def _plugins(methods: Iterable[str], dataset: str, sampler: str) -> Iterator[tuple[str, Callable[[], type]]]:
-    for name in methods:
-        yield f"method {name}", functools.partial(registry.methods().load, name)
-    yield f"dataset {dataset}", lambda: registry.dataset(dataset)[0]
-    yield f"sampler {sampler}", functools.partial(registry.samplers().load, sampler)
 
 
 def _modules(first: ModuleType) -> dict[str, Path | None]:

@@ -52,9 +52,11 @@ def test_edited_code_asks_for_a_version_or_another_scoring(digits: LongTail, tmp
         (tmp_path / name).write_text(text)
 
     def score(*more: str) -> subprocess.CompletedProcess[str]:
-        command = ["score", "--samples", "mine.npz", "--dataset", "digitslt", "--features", "corners@8", *more]
+        return call("score", "--samples", "mine.npz", "--dataset", "digitslt", "--features", "corners@8", *more)
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "ltgen_bench", *command],
+            [sys.executable, "-m", "ltgen_bench", *words],
             env=os.environ | {"LTGEN_PLUGINS": str(tmp_path)},
             capture_output=True,
             text=True,
@@ -88,3 +90,11 @@ def test_edited_code_asks_for_a_version_or_another_scoring(digits: LongTail, tmp
     assert now["value"] != pytest.approx(2 * before["value"], rel=1e-4)  # not of the features that were kept
     extractor.write_text(extractor.read_text().replace("    name", "    # a comment\n    name"))
     assert score().returncode == 0
+    (folder,) = (tmp_path / "runs").glob("*/*/*/")
+    got = call("publish", folder.name, "--folder", "boards")
+    assert got.returncode == 0
+    nobody = "is in no package and no commit: nobody else can make this result again"
+    assert [
+        f"note: {kind} ({path}) {nobody}" in got.stderr
+        for kind, path in (("metric spread", metric), ("extractor corners", extractor))
+    ] == [True, True]

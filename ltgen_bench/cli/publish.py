@@ -47,8 +47,8 @@ def publish(
 
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
-    from ltgen_bench.source_code import doubts
-    from ltgen_bench.spec.specs import EvalSpec
+    from ltgen_bench.scoring import scoring_code
+    from ltgen_bench.source_code import LOADERS, doubts
 
     run_folders = [find_run(runs, name) for name in names]
     source = context.get_parameter_source("folder")
@@ -59,8 +59,6 @@ def publish(
         )
     for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
-        if record is None or not new or not isinstance(record.eval, EvalSpec):
-            continue
-        run, code = record.run, record.provenance.get("code", {})
-        for doubt in doubts((m.name for m in run.methods), run.dataset.name, record.eval.sample.sampler, code):
+        code = record.provenance.get("code", {}) if record is not None and new else {}
+        for doubt in doubts(code, {**LOADERS, **scoring_code.LOADERS}):
             print(f"note: {doubt}", file=sys.stderr)

@@ -52,13 +52,16 @@ def cost_text(board: Board, row: Row) -> str:
 
 def difference(found: Paired, column: Column) -> str:
     """`-3.67 [-6.53, -0.80], -28 %, 3/3`."""
-    form = f"+.{column.info.decimals}f"
-    text = f"{found.mean:{form}}"
-    if found.interval:
-        text += f" [{', '.join(f'{end:{form}}' for end in found.interval)}]"
+    text = f"{found.mean:+.{column.info.decimals}f} {interval(found, column)}".rstrip()
     if column.info.better == "lower" and found.relative is not None:
         text += f", {100 * found.relative:+.0f} %"
     return f"{text}, {found.wins}/{found.n}"
+
+
+def interval(found: Paired, column: Column) -> str:
+    """`[-6.53, -0.80]`; empty for a single seed, which has none."""
+    ends = [f"{end:+.{column.info.decimals}f}" for end in found.interval or ()]
+    return f"[{', '.join(ends)}]" if ends else ""
 
 
 def class_metric(board: Board) -> str | None:

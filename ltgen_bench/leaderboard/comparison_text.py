@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from ltgen_bench.leaderboard.board import Board
-from ltgen_bench.leaderboard.cells import difference
+from ltgen_bench.leaderboard.cells import difference, interval
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.compare import Comparison
 from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark, memorised_notes
@@ -82,7 +82,7 @@ def _in_full(comparison: Comparison, names: Sequence[str]) -> str:
 def _line(column: Column, found: Paired) -> list[str]:
     form = f".{column.info.decimals}f"
     first, second = map(statistics.fmean, zip(*found.pairs.values(), strict=True))
-    interval = f"[{', '.join(f'{end:+{form}}' for end in found.interval)}]" if found.interval else MISSING
+    ends = interval(found, column) or MISSING
     share = f"{100 * found.relative:+.0f} %" if found.relative is not None else ""
     wins = f"{found.wins} of {found.n}" if column.info.better else ""
-    return [f"  {column.group}", f"{first:{form}}", f"{second:{form}}", f"{found.mean:+{form}}", interval, share, wins]
+    return [f"  {column.group}", f"{first:{form}}", f"{second:{form}}", f"{found.mean:+{form}}", ends, share, wins]

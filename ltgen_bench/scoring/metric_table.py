@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ltgen_bench.scoring.metrics
-from ltgen_bench.errors import UsageError
+from ltgen_bench.errors import UsageError, unknown
 from ltgen_bench.registry import Entry, Registry
 from ltgen_bench.scoring.metric import Metric
 from ltgen_bench.source_code import fingerprint
@@ -85,13 +85,14 @@ def plugin_metrics() -> tuple[MetricSpec, ...]:
 
 def plugin_code() -> dict[str, str]:
     """{"metric mine": fingerprint} of the metrics from outside the package. Raises UsageError as `plugin_metrics`."""
-    names = [spec.name for spec in plugin_metrics()]
-    return {f"metric {name}": fingerprint(_REGISTRY.import_entry(_entries()[name])) for name in names}
+    return {f"metric {spec.name}": fingerprint(load_metric(spec.name)) for spec in plugin_metrics()}
 
 
-def load_metric(name: str) -> Metric:
-    """A metric of the table. Raises UsageError for a file that cannot be imported."""
-    return _REGISTRY.import_entry(_entries()[name])()
+def load_metric(name: str) -> type[Metric]:
+    """Raises UsageError for an unknown metric, and for a file that cannot be imported."""
+    if name not in _entries():
+        raise unknown("metric", name, _entries())
+    return _REGISTRY.import_entry(_entries()[name])
 
 
 _REGISTRY: Registry[Metric] = Registry(

@@ -108,7 +108,7 @@ class Scoring:
         """
         scores: Scores = {}
         for name in metric_table():
-            if found := load_metric(name).figures(self):
+            if found := load_metric(name)().figures(self):
                 scores[metric_name(name, self.extractor.id)] = checked(name, found)
         return scores
 

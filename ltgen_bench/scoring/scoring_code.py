@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ltgen_bench.scoring import extractors, metric_table
+from ltgen_bench.source_code import Loader
+
+LOADERS: Mapping[str, Loader] = {"metric": metric_table.load_metric, "extractor": extractors.load_family}
+"""By kind, of the plugins that score."""
 
 
 def scoring_code(features: str) -> dict[str, str]:

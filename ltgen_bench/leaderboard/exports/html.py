@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
-from ltgen_bench.leaderboard.cells import OWN, cost_text, memorised, missing_notes, named, seeds
+from ltgen_bench.leaderboard.cells import OWN, cost_text, interval, memorised, missing_notes, named, seeds
 from ltgen_bench.leaderboard.claims import CLAIM
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark, memorised_notes
@@ -127,8 +127,7 @@ def _difference(versus: Versus | None, column: Column) -> str:
     if versus is None or found is None:
         return _cell(MISSING, None)
     form = f"+.{column.info.decimals}f"
-    ends = f" [{', '.join(f'{end:{form}}' for end in found.interval)}]" if found.interval else ""
-    text = escape(f"{found.mean:{form}}{ends}{mark(versus.flags(column))}")
+    text = escape(f"{found.mean:{form}} {interval(found, column)}".rstrip() + mark(versus.flags(column)))
     by_seed = ", ".join(f"{seed}: {difference:{form}}" for seed, difference in found.differences.items())
     return _opened(text, found.mean, by_seed, bold=versus.is_resolved(column))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
-from ltgen_bench.leaderboard.cells import cost_text, memorised, named, seeds
+from ltgen_bench.leaderboard.cells import cost_text, interval, memorised, named, seeds
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.notes import flag_notes, mark
 from ltgen_bench.leaderboard.paired import LEVEL
@@ -122,13 +122,11 @@ def _difference(versus: Versus, column: Column) -> str:
     paired = versus.paired(column)
     if paired is None:
         return MISSING
-    form = f"+.{column.info.decimals}f"
-    mean = f"{paired.mean:{form}}"
+    mean = f"{paired.mean:+.{column.info.decimals}f}"
     text = rf"\mathbf{{{mean}}}" if versus.is_resolved(column) else mean
     text = f"${text}$ {paired.wins}/{paired.n}{escaped(mark(versus.flags(column)))}"
-    if paired.interval is None:
-        return text
-    return _stacked(text, f"$[{', '.join(f'{end:{form}}' for end in paired.interval)}]$")
+    ends = interval(paired, column)
+    return _stacked(text, f"${ends}$") if ends else text
 
 
 _SPECIAL = {

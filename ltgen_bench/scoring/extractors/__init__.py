@@ -14,7 +14,7 @@ from ltgen_bench.registry import Registry
 from ltgen_bench.scoring.extractor import Extractor, ExtractorFamily, Progress, resize
 from ltgen_bench.source_code import fingerprint
 
-__all__ = ["Extractor", "ExtractorFamily", "Progress", "extractor", "identify", "plugin_code", "resize"]
+__all__ = ["Extractor", "ExtractorFamily", "Progress", "extractor", "identify", "load_family", "plugin_code", "resize"]
 
 BUILT_IN = Path(__file__).parent
 
@@ -30,7 +30,7 @@ def extractor(
     weights: a weights file, in place of the one installed with the suite or found in `data_folder(data_dir)`. Raises
     UsageError for an unknown name, and for weights that are missing or not the ones the name stands for.
     """
-    family = _family(name)
+    family = load_family(name)()
     size = family.size_of(name)
     known, path = family.find(weights, data_dir)
     device = torch.device(device)
@@ -42,7 +42,7 @@ def extractor(
 
 def identify(name: str, weights: Path | None = None, data_dir: Path | None = None) -> tuple[str, str]:
     """Id and SHA-256 (of the weights) of an extractor, without loading it. Errors as in `extractor`."""
-    family = _family(name)
+    family = load_family(name)()
     family.size_of(name)
     return name, family.sha256(family.find(weights, data_dir)[0])
 
@@ -50,17 +50,18 @@ def identify(name: str, weights: Path | None = None, data_dir: Path | None = Non
 def plugin_code(name: str) -> dict[str, str]:
     """{"extractor mine": fingerprint}, by its family, where that is from outside the package. Errors as in
     `extractor`."""
-    kind = type(_family(name))
+    kind = load_family(name)
     built_in = Path(inspect.getfile(kind)).parent == BUILT_IN
     return {} if built_in else {f"extractor {kind.name}": fingerprint(kind)}
 
 
-def _family(name: str) -> ExtractorFamily:
+def load_family(name: str) -> type[ExtractorFamily]:
+    """Of an extractor's name, with or without its size. Raises UsageError as `extractor`."""
     registry: Registry[ExtractorFamily] = Registry("extractor", __path__, __name__)
     kind = name.partition("@")[0]
     if kind not in registry.entries():
         raise unknown("extractor", name, _known(registry))
-    return registry.load(kind)()
+    return registry.load(kind)
 
 
 def _known(registry: Registry[ExtractorFamily]) -> Iterator[str]:
