@@ -29,16 +29,26 @@ def describe_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"
 
 
-@contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Within it, or in a function that it decorates, a GPU convolves in float32 and gives the same each time.
+def describe_training(device: torch.device, processes: int, *, compiled: bool) -> str:
+    """`2 x NVIDIA H200, compiled`: what the speed of a training depends on."""
+    one = describe_device(device)
+    return (f"{processes} x {one}" if processes > 1 else one) + ", compiled" * compiled
 
-    By default cuDNN rounds float32 to TF32, which has 10 bits of mantissa, and adds up gradients in whatever order
-    threads arrive.
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Within it, or in a function that it decorates, a GPU computes float32 in float32, and the same each time.
+
+    By default cuDNN rounds the inputs of convolutions to TF32, which has 10 bits of mantissa, and adds up gradients in
+    whatever order threads arrive. Matrix products are float32 by default, but the user may have said otherwise.
     """
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=True, allow_tf32=False):
-        yield
+    cudnn, precision = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn.flags(cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 PEAK_TFLOPS = {

@@ -1,4 +1,4 @@
-"""Which code a result comes from: fingerprints of plugins; of those that make images, whether others can get at it."""
+"""Which code a result comes from: fingerprints of plugins, and whether others can get at them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ LOADERS: Mapping[str, Loader] = {
 """By kind, of the plugins that make images."""
 
 
-def doubts(then: Mapping[str, str], loaders: Mapping[str, Loader] = LOADERS) -> list[str]:
+def doubts(then: Mapping[str, str], loaders: Mapping[str, Loader]) -> list[str]:
     """Why others could not make a result again, from its code then ({"method cm": fingerprint}): a sentence for each
     plugin that is to blame.
 
@@ -95,7 +95,7 @@ def doubts(then: Mapping[str, str], loaders: Mapping[str, Loader] = LOADERS) -> 
         try:
             loaded = loaders[kind](name)
             file = inspect.getsourcefile(loaded)
-        except (UsageError, TypeError, OSError) as error:
+        except (UsageError, TypeError, OSError, LookupError) as error:
             found.append(f"{plugin} cannot be looked at: {error}")
             continue
         if mark != fingerprint(loaded):

@@ -227,27 +227,30 @@ def test_a_step_costs_what_it_takes_on_the_same_device(make_record: MakeRecord) 
 
 
 def test_a_step_was_timed_where_it_was_trained_not_where_it_was_scored(make_record: MakeRecord) -> None:
-    def timed(method: str, rate: float, trained: str, compiled: bool = False) -> Record:
-        training = {"images_per_s": rate, "device": trained, "compiled": compiled}
+    def timed(method: str, rate: float, *trained: str) -> Record:
+        training = {"images_per_s": rate, "devices": dict.fromkeys(trained, 500)}
         record = make_record(method)
         provenance = {**record.provenance, "device": "cpu (1 threads)", "compiled": False}
         return dataclasses.replace(record, training=training, provenance=provenance)
 
     records = [timed("ddpm", 100.0, "NVIDIA H200"), timed("cm", 50.0, "NVIDIA H200")]
-    records += [timed("cb", 2.0, "cpu (1 threads)"), timed("cbdm", 200.0, "NVIDIA H200", compiled=True)]
+    records += [timed("cb", 2.0, "cpu (1 threads)"), timed("cbdm", 200.0, "NVIDIA H200, compiled")]
+    records += [timed("t2h", 70.0, "NVIDIA H200", "cpu (1 threads)")]
     board = board_of(records)
     assert board.cost(named(board, "cm")) == pytest.approx(2.0)
-    assert board.cost(named(board, "cb")) is None
-    assert board.cost(named(board, "cbdm")) is None
+    assert [board.cost(named(board, method)) for method in ("cb", "cbdm", "t2h")] == [None] * 3
 
 
 def test_pairs_across_kinds_of_device_are_said_not_to_share_their_noise(make_record: MakeRecord) -> None:
-    def trained(method: str, seed: int, device: str) -> Record:
-        return dataclasses.replace(make_record(method, seed=seed), training={"device": device})
+    def trained(method: str, seed: int, *devices: str) -> Record:
+        return dataclasses.replace(make_record(method, seed=seed), training={"devices": dict.fromkeys(devices, 500)})
 
-    same = [trained("ddpm", 0, "cpu (1 threads)"), trained("cm", 0, "cpu (2 threads)")]
+    same = [trained("ddpm", 0, "cpu (1 threads)"), trained("cm", 0, "cpu (2 threads)", "cpu (1 threads)")]
     assert device_notes(board_of(same).all_rows) == []
-    same += [trained("ddpm", 1, "NVIDIA H200"), trained("cm", 1, "4 x NVIDIA H200")]
+    same += [trained("ddpm", 1, "NVIDIA H200"), trained("cm", 1, "4 x NVIDIA H200, compiled")]
     assert device_notes(board_of(same).all_rows) == []
     (note,) = device_notes(board_of([*same, trained("cb", 1, "cpu (1 threads)")]).all_rows)
-    assert note.startswith("At seed 1 not all were trained on the same kind of device (CPU, NVIDIA H200)")
+    assert note.startswith("Seed 1: not all were trained on the same kind of device (CPU; NVIDIA H200).")
+    both = trained("cb", 0, "cpu (1 threads)", "NVIDIA H200")
+    (note,) = device_notes(board_of([*same, both]).all_rows)
+    assert note.startswith("Seed 0: not all were trained on the same kind of device (CPU; CPU and NVIDIA H200).")

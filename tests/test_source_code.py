@@ -12,7 +12,7 @@ import pytest
 
 import ltgen_bench.methods
 from ltgen_bench import registry
-from ltgen_bench.source_code import doubts, edited, fingerprint, fingerprints
+from ltgen_bench.source_code import LOADERS, doubts, edited, fingerprint, fingerprints
 
 CODE = '''
 """Words."""
@@ -121,7 +121,7 @@ def test_code_that_others_cannot_get_at_is_named(write: Callable[..., type], tmp
     then = {"method minelike": fingerprint(write(CODE))}
 
     def found() -> list[str]:
-        return doubts(then)
+        return doubts(then, LOADERS)
 
     def git(*words: str) -> None:
         author = ["-c", "user.name=x", "-c", "user.email=x@x"]
@@ -140,5 +140,5 @@ def test_code_that_others_cannot_get_at_is_named(write: Callable[..., type], tmp
     assert found() == [
         "method minelike has been edited since this result was made: the code it was made with may be lost"
     ]
-    assert doubts({}) == []  # made before there were fingerprints
-    assert doubts({"method gone": "0"})[0].startswith("method gone cannot be looked at: unknown")
+    assert doubts({}, LOADERS) == []  # made before there were fingerprints
+    assert doubts({"method gone": "0"}, LOADERS)[0].startswith("method gone cannot be looked at: unknown")

@@ -51,6 +51,18 @@ def test_a_stopped_training_goes_on_bit_for_bit(digits, tmp_path):
         assert torch.equal(value, weights(resumed.net)[name]), name
 
 
+def test_a_training_on_several_devices_says_how_far_each_took_it(digits, tmp_path, monkeypatch):
+    made, here = trainer(parse_methods("ddpm"), digits), describe_device(CPU)
+    calls = iter([False, False, True])
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("ltgen_bench.training.loop.describe_training", lambda *_, **__: "NVIDIA H200")
+        with pytest.raises(Stopped):
+            run(made, digits, tmp_path, stop=lambda: next(calls))
+    with pytest.raises(Stopped):
+        run(made, digits, tmp_path, stop=lambda: True)
+    assert run(made, digits, tmp_path).summary["devices"] == {"NVIDIA H200": 3, here: 3}
+
+
 def test_the_log_is_read_by_pandas_and_rewound_on_resuming(digits, tmp_path, monkeypatch):
     monkeypatch.setattr("ltgen_bench.training.log.LOG_EVERY", 2)
     run(trainer(parse_methods("cm+cbdm"), digits), digits, tmp_path)
@@ -189,7 +201,7 @@ def test_the_summary_says_how_fast_it_went(digits, tmp_path):
     forward = flops_per_image(made.spec.net, size=8, channels=1, num_classes=10)
     assert summary["flops_per_s"] == pytest.approx(3 * forward * summary["images_per_s"], rel=0.01)
     assert summary["mfu"] is None
-    assert (summary["device"], summary["compiled"]) == (describe_device(torch.device("cpu")), False)
+    assert summary["devices"] == {describe_device(CPU): made.spec.train.steps}
     trained = Trained(None, None, None, {"images_per_s": 523.4, "flops_per_s": 51.2e9, "mfu": None})
     assert trained.speed == "523 images/s, 51 GFLOP/s"
     trained.summary["mfu"] = 0.428

@@ -60,15 +60,18 @@ def widths(make_record: Callable[..., Record]) -> Callable[[Figures], Widths]:
 def test_where_widths_were_trained_is_said_if_not_all_alike(widths: Callable[[Figures], Widths]) -> None:
     found = widths(CLOSING)
     assert "Trained on" not in notes(found)
+    devices = {8: "cpu (1 threads)", 32: "2 x NVIDIA H200"}
     trained = [
-        dataclasses.replace(r, training={"device": device})
+        dataclasses.replace(r, training={"devices": {devices[r.run.net.channels[0]]: 500}})
         for r in found.records
         if isinstance(r.run, RunSpec)
-        and (device := {8: "cpu (1 threads)", 32: "2 x NVIDIA H200"}[r.run.net.channels[0]])
     ]
     assert notes(Widths.of(trained, ["ddpm", "cm"], parameters)).endswith(
-        " Trained on different kinds of device, which draw different noise from a seed: 8-16: CPU; 32-64: NVIDIA H200."
+        " Trained on different kinds of device, which may draw other noise from a seed: 8-16: CPU; 32-64: NVIDIA H200."
     )
+    trained[0] = dataclasses.replace(trained[0], provenance={**trained[0].provenance, "dirty": True})
+    wide = notes(Widths.of(trained, ["ddpm", "cm"], parameters))
+    assert wide.endswith("32-64: NVIDIA H200. Made with uncommitted changes to the suite: 8-16.")
 
 
 def test_a_gap_that_closes_and_help_where_capacity_is_scarce_are_told(widths: Callable[[Figures], Widths]) -> None:

@@ -20,7 +20,7 @@ import torch
 from ltgen_bench.data.groups import Groups
 from ltgen_bench.data.images import Images
 from ltgen_bench.data.long_tail import LongTail, exponential_counts
-from ltgen_bench.device import describe_device
+from ltgen_bench.device import describe_device, exact_float32
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.unet import build, flops_per_image
 from ltgen_bench.launch.process import environment
@@ -113,13 +113,14 @@ def side_by_side(jobs: Mapping[str, Job], rounds: int) -> dict[str, list[float]]
     """
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     order = np.random.default_rng(0)
-    for number in range(rounds + WARM_UP):
-        for name in order.permutation(list(jobs)).tolist():
-            started = time.perf_counter()
-            jobs[name]()
-            wait()
-            if number >= WARM_UP:
-                seconds[name].append(time.perf_counter() - started)
+    with exact_float32():  # on a GPU the others are to compute in no other precision and by no faster algorithms
+        for number in range(rounds + WARM_UP):
+            for name in order.permutation(list(jobs)).tolist():
+                started = time.perf_counter()
+                jobs[name]()
+                wait()
+                if number >= WARM_UP:
+                    seconds[name].append(time.perf_counter() - started)
     return seconds
 
 

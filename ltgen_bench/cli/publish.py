@@ -47,8 +47,8 @@ def publish(
 
     from ltgen_bench.leaderboard import folder as boards
     from ltgen_bench.runs.run_folder import find_run
-    from ltgen_bench.scoring import scoring_code
-    from ltgen_bench.source_code import LOADERS, doubts
+    from ltgen_bench.scoring.scoring_code import PLUGINS
+    from ltgen_bench.source_code import doubts
 
     run_folders = [find_run(runs, name) for name in names]
     source = context.get_parameter_source("folder")
@@ -60,5 +60,5 @@ def publish(
     for path, record, new in boards.publish(run_folders, folder):
         print(f"wrote {path}" if new else f"{path} exists already; left as it is")
         code = record.provenance.get("code", {}) if record is not None and new else {}
-        for doubt in doubts(code, {**LOADERS, **scoring_code.LOADERS}):
+        for doubt in doubts(code, PLUGINS):
             print(f"note: {doubt}", file=sys.stderr)

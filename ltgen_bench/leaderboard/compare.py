@@ -12,6 +12,7 @@ from typing import Any
 from ltgen_bench.errors import UsageError
 from ltgen_bench.leaderboard.board import Board, Versus
 from ltgen_bench.leaderboard.dataset_page import dataset_pages
+from ltgen_bench.leaderboard.notes import device_notes
 from ltgen_bench.leaderboard.paired import Paired
 from ltgen_bench.leaderboard.rows import Row, key_of, ordered
 from ltgen_bench.leaderboard.sides import Side
@@ -52,6 +53,7 @@ class Comparison:
             "settings": self.board.title,
             "row_a": self.versus.row.name,
             "row_b": self.versus.base.name,
+            "notes": device_notes([self.versus.row, self.versus.base]),
             "claim": {"answer": self.versus.claim.answer, "why_not_yes": list(self.versus.claim.why)},
             "figures": [
                 _plain(figure_name(record, c.info), c, found) | {"verdict": self.versus.verdict(c)}

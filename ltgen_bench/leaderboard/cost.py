@@ -21,11 +21,11 @@ def relative_cost(row: Row, base: Row) -> float | None:
     return statistics.median(mine[shared[0]]) / statistics.median(its[shared[0]])
 
 
-def _by_device(row: Row) -> dict[tuple[str, bool], list[float]]:
-    """Seconds per image, by device and whether the training was compiled."""
-    found: dict[tuple[str, bool], list[float]] = {}
+def _by_device(row: Row) -> dict[str, list[float]]:
+    """Seconds per image, by device and whether the training was compiled; not of trainings that changed it."""
+    found: dict[str, list[float]] = {}
     for record in row.records:
-        rate, device = record.training.get("images_per_s"), record.trained("device")
-        if rate and device:
-            found.setdefault((device, bool(record.trained("compiled"))), []).append(1 / rate)
+        rate = record.training.get("images_per_s")
+        if rate and len(record.devices) == 1:
+            found.setdefault(record.devices[0], []).append(1 / rate)
     return found

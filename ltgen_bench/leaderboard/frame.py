@@ -49,4 +49,5 @@ def identity(record: Record) -> dict[str, Any]:
         "eval_id": record.eval_id,
         **dict(flat(run | methods | eval_settings(record))),
         **{name: record.provenance.get(name) for name in ("commit", "dirty", "finished")},
+        "trained_on": record.trained_on,
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ltgen_bench.leaderboard.statistics import Column, figures_of
 from ltgen_bench.runs.record import Record
 from ltgen_bench.scoring.metric_table import SCOPES, remarks
+from ltgen_bench.spec.specs import RunSpec
 
 if TYPE_CHECKING:
     from ltgen_bench.leaderboard.rows import Row
@@ -71,15 +72,16 @@ def device_notes(rows: Iterable[Row]) -> list[str]:
     """Which seeds were trained on several kinds of device: their pairs do not share the noise."""
     kinds: defaultdict[int, set[str]] = defaultdict(set)
     for record in (r for row in rows for r in row.records):
-        if record.trained_on:
+        if isinstance(record.run, RunSpec):
             kinds[record.run.seed].add(record.trained_on)
     mixed = {seed: found for seed, found in sorted(kinds.items()) if len(found) > 1}
     if not mixed:
         return []
-    seeds, devices = ", ".join(map(str, mixed)), ", ".join(sorted(set().union(*mixed.values())))
+    seeds, devices = ", ".join(map(str, mixed)), "; ".join(sorted(set().union(*mixed.values())))
     return [
-        f"At seed {seeds} not all were trained on the same kind of device ({devices}): each draws its own times and "
-        "noise from a seed, so that pairs across them share weights and batches alone."
+        f"Seed{'s' * (len(mixed) > 1)} {seeds}: not all were trained on the same kind of device ({devices}). Each may "
+        "draw its own times, noise, flips and dropout from a seed: pairs across them share weights and the order of "
+        "images alone."
     ]
 
 

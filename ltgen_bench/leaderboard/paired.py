@@ -1,9 +1,9 @@
 """Differences between two configurations, seed by seed, and what a handful of seeds can tell.
 
-Both runs of a pair start from the same weights and see the same batches and, on the same kind of device, the same times
-and noise, so that much of the chance is in both and goes out of the difference. No bootstrap over seeds and no stars:
-over 3 seeds a bootstrap's 95 % interval covers 75 %, and no paired two-sided rank test of 5 or fewer can reach
-p < 0.05.
+Both runs of a pair start from the same weights and see the same images and, on the same kind of device, the same times,
+noise, flips and dropout, so that much of the chance is in both and goes out of the difference. No bootstrap over seeds
+and no stars: over 3 seeds a bootstrap's 95 % interval covers 75 %, and no paired two-sided rank test of 5 or fewer can
+reach p < 0.05.
 """
 
 from __future__ import annotations

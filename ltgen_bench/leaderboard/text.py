@@ -10,7 +10,7 @@ from tabulate import tabulate
 from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
 from ltgen_bench.leaderboard.captions import REFERENCES
 from ltgen_bench.leaderboard.cells import OWN, missing_notes, named, seeds
-from ltgen_bench.leaderboard.notes import flag_notes, mark, memorised_notes, remark_notes
+from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark, memorised_notes, remark_notes
 from ltgen_bench.leaderboard.other_forms import FORMS, how_computed, other_form
 from ltgen_bench.leaderboard.paired import SEEDS
 from ltgen_bench.leaderboard.rows import MISSING, Key, Row, ordered
@@ -56,7 +56,7 @@ def _board(board: Board) -> str:
     notes += missing_notes(board)
     name = figure_name(board.records[0], board.distance)
     heading = f"{name} {ARROWS['lower']}, {board.title}"
-    return "\n".join([heading, table, *notes, *memorised_notes(rows), *remark_notes(rows)])
+    return "\n".join([heading, table, *notes, *memorised_notes(rows), *remark_notes(rows), *device_notes(rows)])
 
 
 def score_text(record: Record) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltgen_bench.data.images import Images
-from ltgen_bench.device import exact_convolutions
+from ltgen_bench.device import exact_float32
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior, class_noise
 from ltgen_bench.diffusion.schedule import alphas_cumprod
@@ -80,7 +80,7 @@ class DenoisingLoss:
         """(n,) of a set's images, in the order of the losses."""
         return np.concatenate([np.full(len(part.x0), part.label) for part in self.sets[name]])
 
-    @exact_convolutions()
+    @exact_float32()
     @torch.inference_mode()
     def __call__(self, net: Denoiser, progress: Callable[[int], None] = lambda done: None) -> LossArrays:
         """The loss of each image (n,), by set. progress: called with the images done, of `passes`."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltgen_bench.data.images import Images
-from ltgen_bench.device import exact_convolutions
+from ltgen_bench.device import exact_float32
 from ltgen_bench.diffusion.noise_prior import NoisePrior, class_noise
 from ltgen_bench.rng import generator
 from ltgen_bench.training.batches import to_nchw
@@ -64,7 +64,7 @@ class Gradients:
         found = torch.cat([part.flatten() for part in self._of(*self._draw(label, 1, rng))])
         return found[index.to(found.device)].cpu().numpy()
 
-    @exact_convolutions()
+    @exact_float32()
     def _of(self, x0: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
         noise = class_noise(self.noise_prior, noise, y)
         level = self.alphas_cumprod[t][:, None, None, None]

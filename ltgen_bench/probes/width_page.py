@@ -75,15 +75,17 @@ def notes(widths: Widths) -> str:
 
 
 def _devices(widths: Widths) -> str:
-    """Where each width was trained, if not all were on the same kind of device."""
-    kinds: dict[str, set[str]] = {}
+    """Where each width was trained, if not all were on the same kind of device; and by which code."""
+    kinds, changed = dict[str, set[str]](), list[str]()
     for cell in widths.cells:
-        trained_on = {record.trained_on or "unknown" for record in cell.row.records}
-        kinds.setdefault("-".join(map(str, cell.channels)), set()).update(trained_on)
-    if len(set().union(*kinds.values())) == 1:
-        return ""
+        channels = "-".join(map(str, cell.channels))
+        kinds.setdefault(channels, set()).update(record.trained_on for record in cell.row.records)
+        if channels not in changed and any(record.provenance.get("dirty") for record in cell.row.records):
+            changed.append(channels)
     where = "; ".join(f"{channels}: {', '.join(sorted(found))}" for channels, found in kinds.items())
-    return f" Trained on different kinds of device, which draw different noise from a seed: {where}."
+    several = len(set().union(*kinds.values())) > 1
+    said = f" Trained on different kinds of device, which may draw other noise from a seed: {where}." * several
+    return said + f" Made with uncommitted changes to the suite: {', '.join(changed)}." * bool(changed)
 
 
 TEXT = """\

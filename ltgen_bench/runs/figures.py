@@ -69,8 +69,7 @@ class Training(TypedDict, total=False):
     mfu: float | None
     peak_device_bytes: int | None
     parameters_trained: int
-    device: str
-    compiled: bool
+    devices: Mapping[str, int]
     alarm_steps: Mapping[str, int]
 
 

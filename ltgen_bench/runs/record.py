@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ltgen_bench import ROOT
 from ltgen_bench.errors import UsageError, short
@@ -82,16 +82,19 @@ class Record:
             raise BadRecord(f"{path}: {problem}")
         return record
 
-    def trained(self, name: Literal["device", "compiled"]) -> Any:
-        """How it was trained; where the training did not record it, how it was scored, which mostly is the same."""
-        return self.training.get(name, self.provenance.get(name))
+    @property
+    def devices(self) -> list[str]:
+        """That it was trained on; where the training did not record them, that it was scored on, mostly the same."""
+        if "devices" in self.training:
+            return sorted(self.training["devices"])
+        scored = self.provenance.get("device")
+        return [scored + ", compiled" * bool(self.provenance.get("compiled"))] if scored else []
 
     @property
-    def trained_on(self) -> str | None:
-        """The kind of device: "CPU", or a GPU's name. Kinds draw different times and noise from a seed."""
-        device = self.trained("device")
-        name = device.rpartition(" x ")[2] if device and isinstance(self.run, RunSpec) else None
-        return "CPU" if name and name.startswith("cpu") else name
+    def trained_on(self) -> str:
+        """The kinds of device: "CPU", or a GPU's name; "unknown". Kinds may draw other times and noise from a seed."""
+        names = (device.removesuffix(", compiled").rpartition(" x ")[2] for device in self.devices)
+        return " and ".join(sorted({"CPU" if name.startswith("cpu") else name for name in names})) or "unknown"
 
     def _ids(self) -> dict[str, str]:
         return {"run_id": self.run_id, "config_id": self.run.config_id, "eval_id": self.eval_id}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ltgen_bench.data.groups import Groups
-from ltgen_bench.device import exact_convolutions
+from ltgen_bench.device import exact_float32
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.errors import UsageError
@@ -77,7 +77,7 @@ class Pipeline:
         self.noise_prior = NoisePrior(*(part.to(self.device) for part in noise_prior)) if noise_prior else None
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=spec.precision == "bf16")
 
-    @exact_convolutions()
+    @exact_float32()
     @torch.inference_mode()
     def sample(self, index: range, y: Tensor, progress: Callable[[int], None] = lambda done: None) -> Tensor:
         """Images `index` of the set that (net, spec, seed) defines, as float32 (len(index), channels, height, width).

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ltgen_bench.data.prepare import data_folder
+from ltgen_bench.device import exact_float32
 from ltgen_bench.errors import UsageError
 from ltgen_bench.storage.atomic_files import sha256
 
@@ -62,8 +63,7 @@ class Extractor:
         for start in range(0, len(pixels), self.batch):
             block = pixels[start : start + self.batch]
             padded = np.concatenate([block, np.repeat(block[-1:], self.batch - len(block), 0)])
-            # cuDNN would round convolutions to TF32, and choose kernels by how fast they happen to be.
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            with exact_float32():
                 outputs = self.network(resize(torch.from_numpy(padded).to(self.device), self.size, self.resampling))
             for kept, output in zip((features, logits), outputs, strict=True):
                 kept.append(output[: len(block)].float().cpu().numpy())

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ltgen_bench.scoring import extractors, metric_table
-from ltgen_bench.source_code import Loader
+from ltgen_bench.source_code import LOADERS, Loader
 
-LOADERS: Mapping[str, Loader] = {"metric": metric_table.load_metric, "extractor": extractors.load_family}
-"""By kind, of the plugins that score."""
+PLUGINS: Mapping[str, Loader] = {
+    **LOADERS,
+    "metric": metric_table.load_metric,
+    "extractor": extractors.load_family,
+}
+"""By kind, of all plugins that a result comes from."""
 
 
 def scoring_code(features: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ltgen_bench.device import describe_device, peak_flops
+from ltgen_bench.device import describe_training, peak_flops
 from ltgen_bench.diffusion.denoiser import Denoiser
 from ltgen_bench.diffusion.noise_prior import NoisePrior
 from ltgen_bench.diffusion.unet import flops_per_image
@@ -83,12 +83,20 @@ def train(
         log.seconds, log.alarmed = saved["seconds"], saved["alarmed"]
         say(f"resuming at step {trainer.step} of {steps}")
 
+    before: dict[str, int] = {} if saved is None else saved.get("devices", {"unknown": trainer.step})
+    first, here = trainer.step, describe_training(trainer.device, trainer.processes.size, compiled=trainer.compiled)
+
+    def devices() -> dict[str, int]:
+        """Steps by the device that made them, over all attempts."""
+        return before | {here: before.get(here, 0) + trainer.step - first}
+
     def save() -> float:
         """Save the state; when to do so again."""
         log.flush()
         started = time.perf_counter()
         if trainer.processes.is_main:
-            checkpoint.save(folder, trainer.state() | {"seconds": log.seconds, "alarmed": log.alarmed, "code": code})
+            made = {"seconds": log.seconds, "alarmed": log.alarmed, "devices": devices(), "code": code}
+            checkpoint.save(folder, trainer.state() | made)
         now = time.perf_counter()
         return now + (checkpoint_seconds or max(30.0, 100 * (now - started)))
 
@@ -103,11 +111,11 @@ def train(
             if time.perf_counter() > due:
                 due = save()
         save()
-    return Trained(trainer.trained_net(), trainer.general_net(), trainer.noise_prior, _summary(trainer, log))
+    return Trained(trainer.trained_net(), trainer.general_net(), trainer.noise_prior, _summary(trainer, log, devices()))
 
 
-def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
-    """How the training went."""
+def _summary(trainer: Trainer, log: Log, devices: dict[str, int]) -> dict[str, Any]:
+    """How the training went. devices: steps by the device that made them."""
     spec, device, processes = trainer.spec, trainer.device, trainer.processes.size
     data, classes = spec.dataset, len(spec.dataset.class_counts)
     rate = spec.train.steps * spec.train.batch / max(log.seconds, 1e-9)
@@ -120,8 +128,7 @@ def _summary(trainer: Trainer, log: Log) -> dict[str, Any]:
         "flops_per_s": round(flops),
         "mfu": round(flops / most / processes, 4) if most else None,
         "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
-        "device": describe_device(device) if processes == 1 else f"{processes} x {describe_device(device)}",
-        "compiled": trainer.compiled,
+        "devices": devices,
         "parameters_trained": sum(p.numel() for p in trainer.params),
         "alarm_steps": log.alarmed,
     }

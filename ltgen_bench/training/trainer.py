@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ltgen_bench.data.long_tail import LongTail
-from ltgen_bench.device import exact_convolutions
+from ltgen_bench.device import exact_float32
 from ltgen_bench.diffusion.compiled import CompiledDenoiser
 from ltgen_bench.diffusion.denoiser import Denoiser, Network
 from ltgen_bench.diffusion.noise_prior import class_noise
@@ -76,7 +76,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.params, lr=train.lr, fused=True)
         self.step = 0
 
-    @exact_convolutions()
+    @exact_float32()
     def train_step(self) -> tuple[Tensor, dict[str, Tensor], Step]:
         """One step of the shared recipe. Nothing here waits for the device (no host-device synchronisation)."""
         train, step = self.spec.train, self.make_step(self.step)

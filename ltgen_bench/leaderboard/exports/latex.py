@@ -10,7 +10,7 @@ from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Ver
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.cells import cost_text, interval, memorised, named, seeds
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
-from ltgen_bench.leaderboard.notes import flag_notes, mark
+from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark
 from ltgen_bench.leaderboard.paired import LEVEL
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
@@ -70,6 +70,7 @@ def _differences(dataset: str, board: Board) -> str:
         f"{dataset}, {board.title}: difference from {BASELINE}, paired by seed, with the {LEVEL:.0%} t interval and "
         "the seeds that are better; bold where resolved. Last: helps the minority and does not hurt the majority."
     )
+    caption = " ".join([caption, *device_notes(board.all_rows)])
     heads = ["method", *(_head(c, board) for c in columns), "helps"]
     return _table(caption, "l" + "r" * len(columns) + "l", heads, lines)
 

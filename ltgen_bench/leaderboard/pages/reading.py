@@ -15,12 +15,12 @@ _READING = f"""
   best of the rows with at least {SEEDS} of them, and all that are not resolved from it, seed by seed.
 - step: time of a training step relative to the baseline's, medians over seeds, of runs on the same device, which may
   have been busy; a dash where no device is the same.
-- Differences are paired: both runs of a seed start from the same weights and see the same batches and, on the same
-  kind of device, the same times and noise. In a cell: the mean of the differences; its {100 * LEVEL:.0f} % interval
-  (Student's t, n - 1); in % of the other's mean; at how many seeds it is better / pairs. **Bold**: resolved, which
-  takes {SEEDS} pairs, an interval without 0, and a difference not below the seed noise. All else is not resolved:
-  nothing is known of its sign; copies are not ranked. Nothing is corrected for the number of differences: of twenty
-  that are none, one is called resolved by chance.
+- Differences are paired: both runs of a seed start from the same weights and see the same images and, on the same
+  kind of device, the same times, noise, flips and dropout. In a cell: the mean of the differences; its
+  {100 * LEVEL:.0f} % interval (Student's t, n - 1); in % of the other's mean; at how many seeds it is better / pairs.
+  **Bold**: resolved, which takes {SEEDS} pairs, an interval without 0, and a difference not below the seed noise. All
+  else is not resolved: nothing is known of its sign; copies are not ranked. Nothing is corrected for the number of
+  differences: of twenty that are none, one is called resolved by chance.
 - {CLAIM[0].upper()}{CLAIM[1:]}? {RULE}
 """
 
