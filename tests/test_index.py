@@ -39,7 +39,7 @@ def test_each_page_is_a_line_with_its_picture(make_record: MakeRecord, cli: Cli,
     cli("leaderboard", "--folder", boards)
     text = (boards / "README.md").read_text()
     assert text.startswith(f"# Leaderboards\n\n{BEGIN}\n\n**[digitslt](digitslt.md)**: 8x8, imbalance 20, ")
-    assert "3 rows of 1 to 3 seeds. Least FD of the minority: `cm` 11.00 ± 1.00, ddpm 15.00 ± 1.00. " in text
+    assert "3 rows of 1 to 3 seeds. Least FD of the minority: `cm` 11.00 ± 1.00, `ddpm` 15.00 ± 1.00. " in text
     assert "Helps the minority and does not hurt the majority: yes 1 (`cm`), not resolved 1. " in text
     assert "Newest result: 2026-01-01.\n\n[![digitslt: distance of the minority" in text
     assert "\n**[other](other.md)**: results of earlier versions alone.\n" in text

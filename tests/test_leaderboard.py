@@ -335,7 +335,7 @@ def test_notes_explain_the_marks(sweep: list[Record]) -> None:
         "errors. Copies win every score, so these are not ranked. Shares: resample minority 0.90 against 0.30.",
         "† made with uncommitted changes to the suite.",
         "`cm`: diversity term capped at D = 1.",
-        "Safeguards that acted while training: cm/guard in cm.",
+        "Safeguards that acted while training: cm/guard in cm on 3, 3, 3, 3 of 800 steps.",
     ):
         assert f"\n- {note}\n" in page
 
@@ -376,7 +376,8 @@ def test_a_grid_is_a_table_in_the_terminal_that_fits(sweep: list[Record]) -> Non
     assert cells["cm+cbdm"] == ["2 of 3", "7.75 ± 1.06", "6.75 ± 1.06", "9.75 ± 1.06"]
     assert cells["resample"] == ["3", "6.00 ± 0.00 *", "5.00 ± 0.00 *", "8.00 ± 0.00 ‡"]
     assert cells["cm"][3] == "11.43 ± 0.43 *"
-    assert "* best of the rows with at least 3 seeds, and all that are not resolved from it" in lines
+    best = "* best of the rows with at least 3 seeds, and all not resolved from it and within 2 standard deviations"
+    assert f"{best} (the median row's) of it" in " ".join(text.split())
     assert max(len(line) for line in lines if not line.startswith("‡")) <= 80
     assert "FID" not in text  # the other tables of the page hold no run of this grid
 

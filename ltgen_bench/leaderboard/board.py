@@ -7,6 +7,7 @@ seed (`Row.by_seed`, `Paired.pairs`), so that nobody has to read a rounded mean.
 from __future__ import annotations
 
 import functools
+import statistics
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ltgen_bench.leaderboard.claims import Claim, Evidence, judge
 from ltgen_bench.leaderboard.cost import relative_cost
 from ltgen_bench.leaderboard.noise import Noise
 from ltgen_bench.leaderboard.notes import UNRANKED
-from ltgen_bench.leaderboard.paired import SEEDS, Paired, Verdict
+from ltgen_bench.leaderboard.paired import SEEDS, Paired, Verdict, deviation
 from ltgen_bench.leaderboard.rows import Key, Row, are_plain, is_plain, make_rows, newest_versions
 from ltgen_bench.leaderboard.statistics import Column
 from ltgen_bench.leaderboard.tables import Table
@@ -30,6 +31,14 @@ BASELINE = "ddpm"
 
 RECALL, ACCURACY = Column("recall", "minority"), Column("accuracy", "minority")
 """Of the first table, beside the distances."""
+
+
+NEAR = 2
+"""Standard deviations over seeds, of the median row, that a row of the leading group is within: one whose own seeds
+differ widely is resolved from nothing, and leads nothing."""
+
+LEADING = f"all not resolved from it and within {NEAR} standard deviations (the median row's) of it"
+"""Beside the best row."""
 
 
 @dataclass(frozen=True)
@@ -136,23 +145,25 @@ class Board:
         )
         return Versus(row, base, self.noise, judge(evidence))
 
-    def leaders(self, column: Column, rows: Sequence[Row]) -> list[Row]:
-        """The best row and all that are not resolved from it; they need SEEDS seeds, and figures that rank."""
+    def leaders(self, column: Column) -> list[Row]:
+        """The best row and all that are not resolved from it and near it (NEAR); they need SEEDS seeds, and figures
+        that rank."""
         if column.info.better is None:
             return []
         sign = 1 if column.info.better == "lower" else -1
         ranked = [
             (sign * mean, row)
-            for row in rows
+            for row in self.all_rows
             if (mean := row.mean(column)) is not None and len(row.records) >= SEEDS and not row.flags(column) & UNRANKED
         ]
         if not ranked:
             return []
         least, best = min(ranked, key=lambda pair: pair[0])
+        near = least + NEAR * statistics.median(deviation(row.values(column)) for _, row in ranked)
 
         def leads(value: float, row: Row) -> bool:
             found = self.noise.paired(row, best, column)
-            return value == least or (found is not None and found.verdict == "not resolved")
+            return value == least or (value <= near and found is not None and found.verdict == "not resolved")
 
         return [row for value, row in ranked if leads(value, row)]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 from ltgen_bench.leaderboard.rows import Row
 
 
@@ -11,14 +9,14 @@ def relative_cost(row: Row, base: Row) -> float | None:
     """Seconds per image of the one over those of the other; None where nothing is comparable.
 
     Comparable are trainings of one table (same network and batch) on the same device, both compiled or neither: all of
-    the row beside all of the base on the device that most of the row's were timed on. Median over seeds, as machines
-    are busy at times.
+    the row beside all of the base on the device that most of the row's were timed on. The fastest seed of each: what
+    else runs on a machine makes a training slower, never faster.
     """
     mine, its = _by_device(row), _by_device(base)
     shared = sorted(mine.keys() & its.keys(), key=lambda device: (-len(mine[device]), device))
     if not shared:
         return None
-    return statistics.median(mine[shared[0]]) / statistics.median(its[shared[0]])
+    return min(mine[shared[0]]) / min(its[shared[0]])
 
 
 def _by_device(row: Row) -> dict[str, list[float]]:

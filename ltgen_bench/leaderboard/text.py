@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Collection, Container, Iterable, Sequence
 
 from tabulate import tabulate
 
-from ltgen_bench.leaderboard.board import Board, make_board, ranked_by
+from ltgen_bench.leaderboard.board import LEADING, Board, make_board, ranked_by
 from ltgen_bench.leaderboard.captions import REFERENCES
 from ltgen_bench.leaderboard.cells import OWN, missing_notes, named, seeds
 from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark, memorised_notes, remark_notes
@@ -41,7 +42,7 @@ def table_text(
 
 def _board(board: Board) -> str:
     rows, columns = board.all_rows, board.distances
-    leading = {column: board.leaders(column, rows) for column in columns}
+    leading = {column: board.leaders(column) for column in columns}
     body = [
         [named(row), seeds(board, row), *(row.cell(c) + " *" * (row in leading[c]) for c in columns)] for row in rows
     ]
@@ -50,7 +51,8 @@ def _board(board: Board) -> str:
     table = tabulate(body, headers, tablefmt="simple", disable_numparse=True, colalign=align)
     notes = flag_notes({flag for row in rows for c in columns for flag in row.flags(c)})
     if any(leading.values()):
-        notes.append(f"* best of the rows with at least {SEEDS} {headers[1]}, and all that are not resolved from it")
+        best = f"* best of the rows with at least {SEEDS} {headers[1]}, and {LEADING}"
+        notes.append(textwrap.fill(best, 80, subsequent_indent="  "))
     if any(row.own for row in rows):
         notes.append(f"{OWN} not published")
     notes += missing_notes(board)

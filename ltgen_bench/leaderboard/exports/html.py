@@ -88,7 +88,7 @@ class _Shown:
 
 def _columns(board: Board, first: Sequence[Column], more: Sequence[Column]) -> list[_Shown]:
     """What decides comes first, so that it is seen without scrolling."""
-    leading = {c: board.leaders(c, board.rows) for c in (*first, *more)}
+    leading = {c: board.leaders(c) for c in (*first, *more)}
     versus = {id(each.row): each for each in board.versus}
 
     def figure(column: Column, kind: str = "") -> _Shown:

@@ -6,7 +6,7 @@ import statistics
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, RECALL, Board, Versus
+from ltgen_bench.leaderboard.board import ACCURACY, BASELINE, LEADING, RECALL, Board, Versus
 from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.cells import cost_text, interval, memorised, named, seeds
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
@@ -35,7 +35,7 @@ def latex_tables(pages: Iterable[DatasetPage]) -> str:
 
 def _scores(dataset: str, board: Board) -> str:
     columns = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in board.all_rows)]
-    leading = {c: board.leaders(c, board.rows) for c in columns}
+    leading = {c: board.leaders(c) for c in columns}
     names = ("method", "seeds") if board.of_runs else ("name", "sets")
     lines = [
         [
@@ -51,7 +51,7 @@ def _scores(dataset: str, board: Board) -> str:
     caption = [
         f"{dataset}, {board.title}.",
         f"R{ranking_line(board.records[0], board.distance).removeprefix('- r')}.",
-        "Mean and standard deviation over seeds; bold: the best, and what is not resolved from it.",
+        f"Mean and standard deviation over seeds; bold: the best, and {LEADING}.",
         *flag_notes(flags),
         *(["‡ memorised training images, not ranked."] if "memorised" in flags else []),
         "Memorised: the groups that are copies of training images. Step: time of a training step, the baseline's as 1.",

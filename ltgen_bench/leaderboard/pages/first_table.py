@@ -15,14 +15,16 @@ def first_table(board: Board, rows: Sequence[Row], lost: Mapping[str, int] = Map
     """Of these rows of a board, in markdown; below them, configurations of which no run has a result (lost: how many
     runs of each)."""
     figures = [c for c in (*board.distances, RECALL, ACCURACY) if any(row.values(c) for row in rows)]
-    leading = {column: board.leaders(column, rows) for column in figures}
+    leading = {column: board.leaders(column) for column in figures}
     costs = [cost_text(board, row) for row in rows]
     steps = any(cost != MISSING for cost in costs)
+    helps = {versus.row.name: versus.claim.answer for versus in board.versus}
     headers = [
         *(("method", "seeds") if board.of_runs else ("name", "sets")),
         *(column.title(board.records[0]) for column in figures),
         "memorised",
         *(["step"] if steps else []),
+        *(["helps?"] if helps else []),
     ]
     body = [
         [
@@ -31,6 +33,7 @@ def first_table(board: Board, rows: Sequence[Row], lost: Mapping[str, int] = Map
             *(f"**{row.cell(c)}**" if row in leading[c] else row.cell(c) for c in figures),
             memorised(row),
             *([cost] if steps else []),
+            *([helps.get(row.name, MISSING)] if helps else []),
         ]
         for row, cost in zip(rows, costs, strict=True)
     ]

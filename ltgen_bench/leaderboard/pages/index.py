@@ -57,13 +57,13 @@ def summary(board: Board) -> str:
     seeds = sorted({len(row.records) for row in rows})
     each = " to ".join(map(str, seeds[:: max(1, len(seeds) - 1)]))
     parts = [f"{board.title}: {len(rows)} row{'s' * (len(rows) != 1)} of {each} seed{'s' * (each != '1')}."]
-    leading = board.leaders(board.minority, board.rows)
-    base = board.baseline
-    if leading:
+    if leading := board.leaders(board.minority):
         name = short_name(board.records[0], board.distance)
-        known = f", {base.name} {base.cell(board.minority)}" if base and base not in leading else ""
-        listed = ", ".join(f"`{row.name}` {row.cell(board.minority)}" for row in leading)
-        parts.append(f"Least {name} of the minority: {listed}{known}.")
+        best = min(leading, key=lambda row: row.mean(board.minority) or 0.0)
+        shown = [best, *([board.baseline] if board.baseline and board.baseline is not best else [])]
+        listed = ", ".join(f"`{row.name}` {row.cell(board.minority)}" for row in shown)
+        others = f"; {len(leading) - 1} not resolved from the least" if len(leading) > 1 else ""
+        parts.append(f"Least {name} of the minority: {listed}{others}.")
     if board.versus:
         parts.append(f"{CLAIM[0].upper()}{CLAIM[1:]}: {_answers(board)}.")
     finished = max(str(record.provenance.get("finished", ""))[:10] for record in board.records)
@@ -71,13 +71,11 @@ def summary(board: Board) -> str:
 
 
 def _answers(board: Board) -> str:
-    """`yes 2 (cm, cm+cbdm), no 3, not resolved 6`."""
+    """`yes 2 (cm, cm+cbdm), no 1 (cb), not resolved 6`."""
     answers: Iterable[Answer] = ("yes", "no", "not resolved")
     found = {answer: [v.row.name for v in board.versus if v.claim.answer == answer] for answer in answers}
-    said = [f"{answer} {len(names)}" for answer, names in found.items() if names]
-    if found["yes"]:
-        said[0] += f" ({', '.join(f'`{name}`' for name in found['yes'])})"
-    return ", ".join(said)
+    named = {a: f" ({', '.join(f'`{name}`' for name in names)})" * (a != "not resolved") for a, names in found.items()}
+    return ", ".join(f"{answer} {len(names)}{named[answer]}" for answer, names in found.items() if names)
 
 
 def other_pages(folder: Path) -> dict[str, str]:

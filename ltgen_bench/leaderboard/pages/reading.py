@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ltgen_bench.leaderboard.board import LEADING
 from ltgen_bench.leaderboard.claims import CLAIM, RULE
 from ltgen_bench.leaderboard.pages.markdown import folded
 from ltgen_bench.leaderboard.paired import LEVEL, SEEDS
@@ -11,10 +12,10 @@ _READING = f"""
 - Rows stand in the order of the minority's distance. Of {", ".join(DISTANCES)} (in all feature dimensions, in the 64
   principal directions of the real images, unbiased at any number of images) it is the first that all rows have and that
   is nowhere from fewer than {PER_DIMENSION} images per dimension. The others are in the folded tables.
-- Cells are mean ± sample standard deviation (n - 1) over seeds, or over sets of images made elsewhere. **Bold**: the
-  best of the rows with at least {SEEDS} of them, and all that are not resolved from it, seed by seed.
-- step: time of a training step relative to the baseline's, medians over seeds, of runs on the same device, which may
-  have been busy; a dash where no device is the same.
+- Cells are mean ± standard deviation (n - 1) over seeds, or over sets of images made elsewhere. **Bold**: the best of
+  the rows with at least {SEEDS} of them, and {LEADING}.
+- step: time of a training step relative to the baseline's, the fastest seed of each on the same device, which may have
+  been busy; a dash where no device is the same. helps?: the claim below, beside the baseline.
 - Differences are paired: both runs of a seed start from the same weights and see the same images and, on the same
   kind of device, the same times, noise, flips and dropout. In a cell: the mean of the differences; its
   {100 * LEVEL:.0f} % interval (Student's t, n - 1); in % of the other's mean; at how many seeds it is better / pairs.

@@ -30,7 +30,7 @@ def _by_group(board: Board, metric: MetricSpec) -> list[str]:
     columns = [c for c in columns if any(row.values(c) for row in board.all_rows)]
     if not columns:
         return []
-    leading = {column: board.leaders(column, board.rows) for column in columns}
+    leading = {column: board.leaders(column) for column in columns}
     headers = ["method" if board.of_runs else "name", *(column.group for column in columns)]
     body = [
         [named(row), *(f"**{row.cell(c)}**" if row in leading[c] else row.cell(c) for c in columns)]

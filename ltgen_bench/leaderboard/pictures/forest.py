@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltgen_bench.leaderboard.board import BASELINE, Board, Versus
-from ltgen_bench.leaderboard.paired import LEVEL
+from ltgen_bench.leaderboard.paired import LEVEL, SEEDS
 from ltgen_bench.leaderboard.pictures import style
 from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.statistics import Column
@@ -61,6 +61,7 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     left, inner = 0.15 + style.width_of(names), LINE * len(lines) + 0.15
     across = left + len(panels) * (width + gap)
     figure = style.new_figure(across, inner + 1.05, shown["title"], shown["below"])
+    reach = _reach([each for line in lines for each in line["differences"] if each is not None])
     for place, title in enumerate(panels):
         axes = style.panel(figure, left + place * (width + gap), 0.75, width, inner)
         style.label(axes, title=title.removesuffix(" ↓"))
@@ -68,8 +69,8 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.locator_params(axis="x", nbins=4)
         style.name_lines(axes, range(len(lines)), names if place == 0 else [])
-        _draw_panel(axes, [line["differences"][place] for line in lines])
-    _explain(figure, left)
+        _draw_panel(axes, [line["differences"][place] for line in lines], reach)
+    _explain(figure, left, {each["verdict"] for line in lines for each in line["differences"] if each})
     return figure
 
 
@@ -78,16 +79,24 @@ def _pairs(differences: Sequence[Mapping[str, Any] | None]) -> str:
     return "–".join(map(str, numbers[:: max(1, len(numbers) - 1)]))
 
 
-def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None]) -> None:
+def _reach(known: Sequence[Mapping[str, Any]]) -> float:
+    """The end of the axis, one for all panels, as a gain in one is to be weighed against a price in another.
+
+    Intervals of two seeds are thirteen times as wide as their standard error, and have no say; nor has a method so far
+    off that all others would be a line.
+    """
+    values = [value for each in known for value in (*each["seeds"], each["noise"])]
+    values += [end for each in known if len(each["seeds"]) >= SEEDS for end in each["interval"] or ()]
+    return style.ends(map(abs, values))[1]
+
+
+def _draw_panel(axes: Axes, found: Sequence[Mapping[str, Any] | None], reach: float) -> None:
     known = [each for each in found if each is not None]
     axes.axvline(0, color="#555555", linewidth=1, zorder=1)
     if not known:
         return
     noise = statistics.median(each["noise"] for each in known)
     axes.axvspan(-noise, noise, color="#000000", alpha=0.07, linewidth=0, zorder=0)
-    # Intervals of two seeds are thirteen times as wide as their standard error: the seeds set the scale, but those of a
-    # method so far off that all others would be a line.
-    reach = 1.2 * style.ends([abs(value) for each in known for value in each["seeds"]] + [noise])[1]
     axes.set_xlim(-reach, reach)
     for y, each in enumerate(found):
         if each is None:
@@ -121,13 +130,14 @@ def _inside(verdict: str) -> str:
     return VERDICTS[verdict] if verdict in ("better", "worse") else "white"
 
 
-def _explain(figure: Figure, left: float) -> None:
+def _explain(figure: Figure, left: float, verdicts: Collection[str]) -> None:
     """What the marks mean, below the panels."""
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
-    for place, (verdict, colour) in enumerate(VERDICTS.items()):
-        inside = _inside(verdict)
+    drawn = [verdict for verdict in VERDICTS if verdict in verdicts]
+    for place, verdict in enumerate(drawn):
+        inside, colour = _inside(verdict), VERDICTS[verdict]
         x, y = (left + 1.1 * place) / width, 0.2 / height
         figure.add_artist(Line2D([x], [y], marker="o", color=colour, markerfacecolor=inside, linestyle="none"))
         figure.text(x + 0.12 / width, y, verdict, fontsize=8, va="center", color=style.TEXT)

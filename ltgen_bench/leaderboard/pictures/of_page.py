@@ -23,7 +23,7 @@ FOLDER = "pictures"
 def pictures_of(page: DatasetPage, kept: Kept) -> dict[str, list[Picture]]:
     """{title of a board: its pictures}, of today's results alone; where there is something to compare."""
     rows = (row for section in page.sections for board in (section.board, *_swept(section)) for row in board.all_rows)
-    order = list(dict.fromkeys(row.name for row in rows if row.name != BASELINE))
+    order = sorted({row.name for row in rows if row.name != BASELINE})
     return {
         section.board.title: _of_section(page.dataset, section, kept, [*order, BASELINE]) for section in page.sections
     }

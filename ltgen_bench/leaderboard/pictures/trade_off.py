@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,8 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     axes = style.panel(figure, 0.75, 0.55, 5.35, inner)
     style.label(axes, shown["x"], shown["y"])
     for axis, place in ((axes.set_xlim, 0), (axes.set_ylim, 1)):
-        axis(*style.ends(seed[place] for line in lines for seed in line["seeds"]))
+        values = [[seed[place] for seed in line["seeds"]] for line in lines]
+        axis(*style.ends([*itertools.chain(*values), *map(statistics.fmean, values)]))
     for line in lines:
         look, own = listed[line["name"]], line["name"] == baseline
         x, y = (statistics.fmean(seed[place] for seed in line["seeds"]) for place in (0, 1))
@@ -93,13 +95,16 @@ def _say_what_is_outside(
     for line in lines:
         outside = [(x, y) for x, y in line["seeds"] if x > right or y > top]
         for x, y in outside:
-            axes.plot([min(x, right)], [min(y, top)], **looks[line["name"]], markersize=5, clip_on=False, zorder=5)
+            look = {**looks[line["name"]], "marker": ">" if x > right else "^", "markerfacecolor": "white"}
+            axes.plot([min(x, right)], [min(y, top)], **look, markersize=6, clip_on=False, zorder=5)
         if outside:
             x, y = (statistics.fmean(values) for values in zip(*outside, strict=True))
             seeds = f"{len(outside)} seed{'s' * (len(outside) > 1)}"
+            mean = [statistics.fmean(values) for values in zip(*line["seeds"], strict=True)]
             text = f"beyond the edge: {line['name']}, {seeds} around ({x:.4g}, {y:.4g})"
+            text += f", mean ({mean[0]:.4g}, {mean[1]:.4g})" * bool(mean[0] > right or mean[1] > top)
             note = axes.annotate(
-                drawable(text), (1, 0), (-4, 4 + 10 * said), "axes fraction", "offset points", **style.PLAIN
+                drawable(text), (1, 0), (-4, 18 + 10 * said), "axes fraction", "offset points", **style.PLAIN
             )
             note.set(fontsize=7, ha="right", va="bottom", color=style.SOFT)
             said += 1
