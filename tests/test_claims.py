@@ -39,7 +39,10 @@ def pruned(make_record: Callable[..., Record]) -> Make:
         made = make_record(method, seed=seed, **run).run
         assert isinstance(made, RunSpec)
         change = {"10%": figures({"overall": 0.1, "majority": majority, "medium": 0.1, "minority": minority})}
-        parts = {part: {"loss": figures({"overall": 0.2}), "change": change} for part in ("training", "held-out")}
+        parts = {
+            part: {"loss": figures({"overall": 0.2, "majority": 0.1, "minority": 0.3}), "change": change}
+            for part in ("training", "held-out")
+        }
         return ProbeFile(
             made, spec or PruningSpec(), NAMES, {"losses": parts, "weights": 10, "removed": {"10%": 1}}, {}
         )
@@ -94,6 +97,15 @@ def test_the_gap_is_taken_seed_by_seed(pruned: Make) -> None:
     (mixed,) = claims.sections([*probes[:2], pruned(0.25, 0.2, seed=3)], "pruning")
     (row,) = mixed.rows(claims.change_of("held-out", "10%"))
     assert claims.reading(row.gap, "minority more", "majority more") == "not resolved"
+
+
+def test_equal_rises_of_unequal_losses_are_shown_as_that(pruned: Make) -> None:
+    (section,) = claims.sections([pruned(0.30, 0.10, seed=seed) for seed in range(3)], "pruning")
+    (share,) = section.rows(claims.change_of("training", "10%"))
+    (rise,) = section.rows(claims.rise_of("training", "10%"))
+    assert claims.reading(share.gap, "minority more", "majority more") == "majority more"
+    assert rise.groups["majority"] == pytest.approx({0: 30, 1: 30, 2: 30})  # thousandths: 0.3 of a loss of 0.1
+    assert rise.groups["minority"] == pytest.approx({0: 30, 1: 30, 2: 30})
 
 
 def test_random_reserves_count_as_one(pruned: Make) -> None:

@@ -108,6 +108,17 @@ def change_of(part: str, variant: str) -> Figure:
     return figure
 
 
+def rise_of(part: str, variant: str) -> Figure:
+    """Change of the loss itself, times 1,000: what a relative change is made of, where losses differ."""
+    change = change_of(part, variant)
+
+    def figure(probe: ProbeFile, group: str) -> float | None:
+        share, loss = change(probe, group), probe.result["losses"].get(part, {}).get("loss", {}).get(group)
+        return None if share is None or loss is None else 10 * share * float(loss["value"])
+
+    return figure
+
+
 def distance_of(metric: str, variant: str) -> Figure:
     """Change of a distance in %, from the trained network's; of several random variants the mean."""
 

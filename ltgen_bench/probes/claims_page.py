@@ -62,7 +62,8 @@ def _pruning(section: Section) -> tuple[str, Picture]:
 def _reserve(section: Section) -> tuple[str, Picture]:
     ranks = sorted({probe.result["rank"] for probe in section.probes})
     strengths = section.rows(lambda probe, _: 100 * float(probe.result["strength"]))
-    size = f"The reserve has rank {' or '.join(map(str, ranks))}. Its norm, in % of that of the weights it is in: "
+    size = f"The ranks of the reserve add up to {' or '.join(map(str, ranks))} over all weights that have one. "
+    size += "Its norm, in % of that of the weights it is in: "
     size += ", ".join(f"{row.name} {claims.mean(row.groups['majority'], 1)}" for row in strengths) + "."
     return _changes(section, before=[size])
 
@@ -74,10 +75,17 @@ def _changes(section: Section, before: Sequence[str] = (), more: Sequence[str] =
         f"on {part} images": [row for v in variants for row in section.rows(claims.change_of(part, v), f", {v}")]
         for part in PARTS
     }
-    losses = [f"Change of the loss {where}, %:\n\n{_gaps(rows)}" for where, rows in panels.items()]
+    first, *others = [_losses(section, part, rows) for part, rows in zip(PARTS, panels.values(), strict=True)]
     scores = [_gaps_of_distance(section, metric, variants) for metric in distances.metrics(section.probes[0])]
     picture = _picture(section, panels, "change of the denoising loss, %")
-    return _section(section, picture, [*before, losses[0]], [*losses[1:], *more, *scores]), picture
+    return _section(section, picture, [*before, first], [*others, *more, *scores]), picture
+
+
+def _losses(section: Section, part: str, changes: Sequence[Row]) -> str:
+    """A relative change, and what it is made of: where losses differ, equal rises are unequal shares."""
+    rises = [row for v in claims.variants_of(section) for row in section.rows(claims.rise_of(part, v), f", {v}")]
+    parts = [f"Change of the loss on {part} images, %:", _gaps(changes)]
+    return "\n\n".join([*parts, "The same times the loss, x 1,000:", _gaps(rises)])
 
 
 def _dominance(section: Section) -> tuple[str, Picture]:
