@@ -51,6 +51,6 @@ def test_settings_that_keep_a_larger_preset_small_are_named(tmp_path: Path) -> N
 
 
 def test_smaller_presets_are_smaller() -> None:
-    assert smaller("paper") == "--preset 60k or mini or smoke"
-    assert smaller("mini") == "--preset smoke"
+    assert smaller("paper") == "--preset 60k or mini or study or smoke"
+    assert smaller("mini") == "--preset study or smoke"
     assert smaller("smoke") == "--set train.steps=N"

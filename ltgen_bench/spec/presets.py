@@ -25,7 +25,7 @@ class Preset:
     sample: SamplingSpec = field(default_factory=SamplingSpec)
 
 
-# smoke and mini were chosen by measurement: ci/bench/README.md, "Small presets".
+# smoke, study and mini were chosen by measurement: ci/bench/README.md, "Small presets".
 PRESETS = {
     "smoke": Preset(
         "a first look, minutes on two CPU cores; shows that everything works, not which method does",
@@ -34,6 +34,14 @@ PRESETS = {
         net=NetSpec(channels=(32, 32), layers=1),
         train=TrainSpec(steps=1_000, batch=32, lr=2e-3, warmup=50, ema=0.99, precision="fp32"),
         sample=SamplingSpec(images=500, steps=20, clip=True),
+    ),
+    "study": Preset(
+        "what leaderboards/ hold of small networks: minutes a run on one CPU core; images of at most 16 pixels",
+        features="efflite0@96",
+        max_size=16,
+        net=NetSpec(channels=(32, 32), layers=1),
+        train=TrainSpec(steps=1_500, batch=64, lr=2e-3, warmup=200, ema=0.995, precision="fp32"),
+        sample=SamplingSpec(images=2_000, steps=20, omega=0.5, clip=True),
     ),
     "mini": Preset(
         "a small comparison, tens of minutes on two CPU cores; images of at most 16 pixels",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -9,6 +10,7 @@ from ltgen_bench.leaderboard.board import ACCURACY, RECALL, Board
 from ltgen_bench.leaderboard.cells import cost_text, memorised, named, seeds
 from ltgen_bench.leaderboard.pages.markdown import table
 from ltgen_bench.leaderboard.rows import MISSING, Row
+from ltgen_bench.leaderboard.statistics import Column, figures_of
 
 
 def first_table(board: Board, rows: Sequence[Row], lost: Mapping[str, int] = MappingProxyType({})) -> str:
@@ -38,4 +40,17 @@ def first_table(board: Board, rows: Sequence[Row], lost: Mapping[str, int] = Map
         for row, cost in zip(rows, costs, strict=True)
     ]
     body += [[name, f"0 of {n}", *[MISSING] * (len(headers) - 2)] for name, n in lost.items()]
+    if any(row is board.baseline for row in rows) and any(real := [_real(board.rows, c) for c in figures]):
+        known = [
+            MISSING if value is None else f"{value:.{c.info.decimals}f}" for value, c in zip(real, figures, strict=True)
+        ]
+        body.append(["*real images*", MISSING, *known, *[MISSING] * (len(headers) - 2 - len(figures))])
     return table(headers, body)
+
+
+def _real(rows: Sequence[Row], column: Column) -> float | None:
+    """What as many real images show in place of generated ones: of a distance the floor, of a share the ceiling; the
+    mean over all records that know it."""
+    found = [figures_of(record, column.info, column.group) for row in rows for record in row.records]
+    values = [each[name] for each in found for name in ("floor", "ceiling") if name in each]
+    return statistics.fmean(values) if values else None
