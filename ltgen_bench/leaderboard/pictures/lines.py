@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ltgen_bench.drawing import drawable
 from ltgen_bench.leaderboard.pictures import style
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ LEADING = 5
 
 def draw_lines(shown: Mapping[str, Any]) -> Figure:
     """shown: title, below, x (its label), y, log (names of logarithmic axes), falling (x from right to left), baseline,
-    ranked ([name, place on the page]), panels: [{title, lines: {name: {x, y, spread}}}]."""
+    ranked ([name, place on the page]), named ([x, what it is called], if anything), panels: [{title, lines: {name: {x, y,
+    spread}}}]."""
     panels, baseline = shown["panels"], shown["baseline"]
     drawn = [name for name, _ in shown["ranked"] if any(name in content["lines"] for content in panels)]
     others = [name for name in drawn if name != baseline]
@@ -80,7 +82,8 @@ def _scale(
     if "x" in shown["log"] and values[0] > 0:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        named = {count: f"\n{drawable(name)}" for count, name in shown.get("named", ())}
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}{named.get(round(x), '')}"))
         if len(values) <= 12:
             axes.xaxis.set_major_locator(FixedLocator(_apart(values)))
     if shown["falling"]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ltgen_bench.leaderboard.board import Board
 from ltgen_bench.leaderboard.captions import title as title_of
-from ltgen_bench.leaderboard.cells import class_flags, class_metric
+from ltgen_bench.leaderboard.cells import class_flags, class_metric, class_names
 from ltgen_bench.leaderboard.kept import GROUPS, Curve, Kept
 from ltgen_bench.leaderboard.notes import flag_notes
 from ltgen_bench.leaderboard.pictures import style
@@ -19,6 +19,9 @@ from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
+
+NAME = 12
+"""Letters of a class's name that there is room for."""
 
 
 def per_class(name: str, title: str, board: Board, order: Sequence[str]) -> Picture | None:
@@ -43,6 +46,8 @@ def per_class(name: str, title: str, board: Board, order: Sequence[str]) -> Pict
     shown = _shown(board, f"{title}: each class", " · ".join(below), order)
     axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
     shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
+    if len(set(counts)) == len(counts) and all(len(known) <= NAME for known in class_names(board).values()):
+        shown["named"] = [[counts[c], known] for c, known in class_names(board).items()]
     return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
 
 
@@ -124,13 +129,11 @@ def loss_curves(name: str, title: str, board: Board, kept: Kept, order: Sequence
             panels.append({"title": group, "lines": lines})
     if not panels:
         return None
-    shown = _shown(
-        board,
-        f"{title}: denoising loss by group",
-        f"{board.title} · means over up to {CURVES} seeds and stretches of training, before any weights",
-        order,
-    )
-    shown |= {"x": "step", "y": "loss", "falling": False, "log": ["x", "y"], "panels": panels}
+    numbers = sorted({len(found) for found in curves.values() if found})
+    seeds = " to ".join(map(str, numbers[:: max(1, len(numbers) - 1)]))
+    below = f"{board.title} · means over {seeds} seeds and stretches of training, before any weights"
+    shown = _shown(board, f"{title}: denoising loss by group", below, order)
+    shown |= {"x": "step", "y": "loss", "falling": False, "log": ["y"], "panels": panels}
     return Picture(name, f"{title}: loss of each group over training, by method", shown, draw_lines)
 
 

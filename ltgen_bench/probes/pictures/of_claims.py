@@ -20,11 +20,11 @@ FAR = 20
 """Times the median."""
 
 
-def dots(name: str, title: str, panels: Mapping[str, Sequence[Row]], y: str) -> Picture:
-    """A panel for each set of rows; a column for each row, with a dot for each seed and a dash for their mean."""
+def dots(name: str, title: str, panels: Mapping[str, Sequence[Row]], x: str) -> Picture:
+    """A panel for each set of rows; a line for each row, with a dot for each seed and a dash for their mean."""
     shown = {
         "title": title,
-        "y": y,
+        "x": x,
         "colours": dict(COLOURS),
         "panels": [
             {
@@ -42,14 +42,15 @@ def dots(name: str, title: str, panels: Mapping[str, Sequence[Row]], y: str) -> 
 
 def _draw(shown: Mapping[str, Any]) -> Figure:
     panels = shown["panels"]
-    most = max((len(panel["rows"]) for panel in panels), default=1)
-    longest = max((len(row["name"]) for panel in panels for row in panel["rows"]), default=0)
-    figure = blank(max(6.0, 1.0 + len(panels) * (1.0 + 0.42 * most)), 3.6 + 0.055 * longest)
+    names = [[row["name"] for row in panel["rows"]] for panel in panels]
+    most, longest = (max((size(each) for each in names), default=0) for size in (len, _longest))
+    alike = all(each == names[0] for each in names)
+    labels = 0.065 * longest * (1 if alike else len(panels))
+    figure = blank(1.0 + labels + 3.0 * len(panels), 1.3 + 0.34 * most)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
-        _panel(axes, panel["rows"], shown["colours"])
-        scale = ", logarithmic beyond what most are" if axes.get_yscale() == "symlog" else ""
-        tidy(axes, f"{panel['title']}{scale}", "", shown["y"] if number == 0 else "")
+        _panel(axes, panel["rows"], shown["colours"], named=number == 0 or not alike)
+        tidy(axes, panel["title"], shown["x"], "")
     for number, group in enumerate(GROUPS):
         all_axes[-1].plot([], [], MARKERS[number], color=shown["colours"][group], ms=3.5, label=group)
     figure.legend(loc="outside lower right", fontsize=7, frameon=False, ncols=3)
@@ -57,26 +58,37 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+def _longest(names: Sequence[str]) -> int:
+    return max(map(len, names), default=0)
+
+
+def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], *, named: bool) -> None:
     for place, row in enumerate(rows):
         for number, group in enumerate(GROUPS):
             if values := row["groups"][group]:
-                x, colour = place + 0.22 * (number - 1), colours[group]
-                axes.plot([x] * len(values), values, MARKERS[number], color=colour, ms=3.5, alpha=0.7)
-                axes.hlines(statistics.fmean(values), x - 0.1, x + 0.1, color=colour, linewidth=1.5)
-    axes.set_xticks(range(len(rows)), [drawable(row["name"]) for row in rows], rotation=90, fontsize=6.5)
-    for tick in axes.get_xticklabels():
+                y, colour = place + 0.24 * (number - 1), colours[group]
+                axes.plot(values, [y] * len(values), MARKERS[number], color=colour, ms=3.5, alpha=0.7)
+                axes.vlines(statistics.fmean(values), y - 0.11, y + 0.11, color=colour, linewidth=1.5)
+        if place:
+            axes.axhline(place - 0.5, color="#e6e6e6", linewidth=0.7, zorder=0)
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [drawable(row["name"]) if named else "" for row in rows], fontsize=7)
+    axes.grid(axis="y", visible=False)
+    for tick in axes.get_yticklabels():
         tick.set_parse_math(False)
-    axes.axhline(0, color="#888888", linewidth=0.8)
+    axes.axvline(0, color="#888888", linewidth=0.8)
     _keep_legible(axes, [abs(value) for row in rows for values in row["groups"].values() for value in values])
 
 
 def _keep_legible(axes: Axes, sizes: Sequence[float]) -> None:
-    """Where a few are so large that all others would be a line, the scale is logarithmic beyond these."""
+    """Where a few are so large that all others would be a line, the scale is logarithmic beyond these, and says so."""
     if not sizes or max(sizes) <= FAR * (usual := statistics.median(sizes)) or usual == 0:
         return
     from matplotlib.ticker import FuncFormatter
 
-    axes.set_yscale("symlog", linthresh=FAR / 5 * usual)  # most of them stay on the linear part
-    axes.autoscale(axis="y")  # with margins of the new scale
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
+    linear = FAR / 5 * usual  # most of them stay on this part
+    axes.set_xscale("symlog", linthresh=linear)
+    axes.autoscale(axis="x")  # with margins of the new scale
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+    note = axes.annotate(f"logarithmic beyond {linear:.2g}", (1, 1), (0, 2), "axes fraction", "offset points")
+    note.set(fontsize=6.5, ha="right", va="bottom", color="#666666")
