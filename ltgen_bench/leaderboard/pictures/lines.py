@@ -22,8 +22,8 @@ LEADING = 5
 
 def draw_lines(shown: Mapping[str, Any]) -> Figure:
     """shown: title, below, x (its label), y, log (names of logarithmic axes), falling (x from right to left), baseline,
-    ranked ([name, place on the page]), named ([x, what it is called], if anything), panels: [{title, lines: {name: {x, y,
-    spread}}}]."""
+    ranked ([name, place on the page]), named ([x, what it is called], if anything), panels: [{title, lines: {name:
+    {x, y, spread}}}]."""
     panels, baseline = shown["panels"], shown["baseline"]
     drawn = [name for name, _ in shown["ranked"] if any(name in content["lines"] for content in panels)]
     others = [name for name in drawn if name != baseline]
