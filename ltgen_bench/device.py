@@ -42,13 +42,32 @@ def exact_float32() -> Iterator[None]:
     By default cuDNN rounds the inputs of convolutions to TF32, which has 10 bits of mantissa, and adds up gradients in
     whatever order threads arrive. Matrix products are float32 by default, but the user may have said otherwise.
     """
-    cudnn, precision = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    with (
+        cudnn.flags(cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False),
+        _exact_matmul(),
+    ):
+        yield
+
+
+@contextmanager
+def _exact_matmul() -> Iterator[None]:
+    """The same of matrix products, whichever of PyTorch's two settings the user has used: it refuses a mix."""
+    matmul = torch.backends.cuda.matmul
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # the newer one
+        newer, matmul.fp32_precision = matmul.fp32_precision, "ieee"
+        try:
+            yield
+        finally:
+            matmul.fp32_precision = newer
+        return
     torch.set_float32_matmul_precision("highest")
     try:
-        with cudnn.flags(cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        torch.set_float32_matmul_precision(before)
 
 
 PEAK_TFLOPS = {

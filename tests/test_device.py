@@ -1,6 +1,8 @@
 """On a GPU float32 is float32, and the same each time, wherever a network is run. A CPU shows what is asked for."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -54,9 +56,21 @@ def take_gradients(digits: LongTail) -> None:
     )
 
 
+@pytest.fixture
+def inexact() -> Iterator[tuple[bool, bool, bool, str]]:
+    """As fast as a user may have it."""
+    torch.set_float32_matmul_precision("high")
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
+        yield asked_for()
+    torch.set_float32_matmul_precision("highest")
+
+
 @pytest.mark.parametrize("work", [train, sample, take_losses, take_gradients])
 def test_every_pass_of_a_network_is_exact(
-    digits: LongTail, monkeypatch: pytest.MonkeyPatch, work: Callable[[LongTail], None]
+    digits: LongTail,
+    monkeypatch: pytest.MonkeyPatch,
+    inexact: tuple[bool, bool, bool, str],
+    work: Callable[[LongTail], None],
 ) -> None:
     seen, forward = [], torch.nn.Conv2d.forward
 
@@ -65,14 +79,12 @@ def test_every_pass_of_a_network_is_exact(
         return forward(self, x)
 
     monkeypatch.setattr(torch.nn.Conv2d, "forward", noted)
-    before = asked_for()
-    assert before != EXACT
     work(digits)
     assert set(seen) == {EXACT}
-    assert asked_for() == before
+    assert asked_for() == inexact == (True, False, True, "high")
 
 
-def test_features_are_exact() -> None:
+def test_features_are_exact(inexact: tuple[bool, bool, bool, str]) -> None:
     seen = []
 
     def features(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,14 +101,27 @@ def fails() -> None:
     raise ZeroDivisionError
 
 
-def test_what_the_user_chose_comes_back_also_after_an_error() -> None:
-    torch.set_float32_matmul_precision("high")
-    try:
-        with pytest.raises(ZeroDivisionError):
-            fails()
-        assert torch.get_float32_matmul_precision() == "high"
-    finally:
-        torch.set_float32_matmul_precision("highest")
+def test_what_the_user_chose_comes_back_also_after_an_error(inexact: tuple[bool, bool, bool, str]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert asked_for() == inexact
+
+
+NEWER = """
+import torch
+from ltgen_bench.device import exact_float32
+
+matmul = torch.backends.cuda.matmul
+matmul.fp32_precision = "tf32"
+with exact_float32():
+    assert matmul.fp32_precision == "ieee"
+assert matmul.fp32_precision == "tf32"
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has no such setting")
+def test_pytorchs_newer_setting_is_minded_too() -> None:
+    subprocess.run([sys.executable, "-c", NEWER], check=True)  # a process of its own, as it cannot be undone
 
 
 def test_a_training_is_described_by_what_its_speed_depends_on() -> None:

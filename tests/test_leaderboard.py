@@ -340,6 +340,18 @@ def test_notes_explain_the_marks(sweep: list[Record]) -> None:
         assert f"\n- {note}\n" in page
 
 
+def test_real_images_anchor_the_table(make_record: MakeRecord) -> None:
+    records = [make_record("ddpm", 9.0, seed=seed) for seed in range(2)]
+    assert "*real images*" not in build(records)["digitslt"]
+    for record, floor in zip(records, (2.0, 3.0), strict=True):
+        record.scores["FD-efflite0@96"]["minority"]["floor"] = floor  # type: ignore[index]
+    (header, *_, real), *_ = first_tables(build(records)["digitslt"])
+    assert dict(zip(header, real, strict=True)) == dict.fromkeys(header, "–") | {
+        "method": "*real images*",
+        "FD minority ↓": "2.50",
+    }
+
+
 def test_remarks_of_the_scorer_stand_beside_the_scores(make_record: MakeRecord) -> None:
     odd = [make_record("cb", 9.0, seed=seed) for seed in range(2)]
     for record in odd:

@@ -34,8 +34,8 @@ RECALL, ACCURACY = Column("recall", "minority"), Column("accuracy", "minority")
 
 
 NEAR = 2
-"""Standard deviations over seeds, of the median row, that a row of the leading group is within: one whose own seeds
-differ widely is resolved from nothing, and leads nothing."""
+"""Standard deviations over seeds (the median row's) that a row of the leading group may be from the best: one whose own
+seeds differ widely is resolved from nothing, however far it is."""
 
 LEADING = f"all not resolved from it and within {NEAR} standard deviations (the median row's) of it"
 """Beside the best row."""

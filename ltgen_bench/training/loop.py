@@ -88,7 +88,8 @@ def train(
 
     def devices() -> dict[str, int]:
         """Steps by the device that made them, over all attempts."""
-        return before | {here: before.get(here, 0) + trainer.step - first}
+        made = trainer.step - first
+        return before | ({here: before.get(here, 0) + made} if made else {})
 
     def save() -> float:
         """Save the state; when to do so again."""

@@ -11,7 +11,7 @@ from ltgen_bench.leaderboard.captions import ranking_line
 from ltgen_bench.leaderboard.cells import cost_text, interval, memorised, named, seeds
 from ltgen_bench.leaderboard.dataset_page import DatasetPage
 from ltgen_bench.leaderboard.notes import device_notes, flag_notes, mark
-from ltgen_bench.leaderboard.paired import LEVEL
+from ltgen_bench.leaderboard.paired import LEVEL, SEEDS
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column
 
@@ -51,7 +51,7 @@ def _scores(dataset: str, board: Board) -> str:
     caption = [
         f"{dataset}, {board.title}.",
         f"R{ranking_line(board.records[0], board.distance).removeprefix('- r')}.",
-        f"Mean and standard deviation over seeds; bold: the best, and {LEADING}.",
+        f"Mean and standard deviation over seeds; bold: the best of at least {SEEDS} seeds, and {LEADING}.",
         *flag_notes(flags),
         *(["‡ memorised training images, not ranked."] if "memorised" in flags else []),
         "Memorised: the groups that are copies of training images. Step: time of a training step, the baseline's as 1.",

@@ -49,8 +49,8 @@ def first_table(board: Board, rows: Sequence[Row], lost: Mapping[str, int] = Map
 
 
 def _real(rows: Sequence[Row], column: Column) -> float | None:
-    """What as many real images show in place of generated ones: of a distance the floor, of a share the ceiling; the
-    mean over all records that know it."""
+    """What nothing but chance makes of real images: of a distance the floor, of a share the ceiling; the mean over all
+    records that know it."""
     found = [figures_of(record, column.info, column.group) for row in rows for record in row.records]
     values = [each[name] for each in found for name in ("floor", "ceiling") if name in each]
     return statistics.fmean(values) if values else None

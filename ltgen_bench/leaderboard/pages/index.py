@@ -62,7 +62,7 @@ def summary(board: Board) -> str:
         best = min(leading, key=lambda row: row.mean(board.minority) or 0.0)
         shown = [best, *([board.baseline] if board.baseline and board.baseline is not best else [])]
         listed = ", ".join(f"`{row.name}` {row.cell(board.minority)}" for row in shown)
-        others = f"; {len(leading) - 1} not resolved from the least" if len(leading) > 1 else ""
+        others = f"; {len(leading) - 1} more lead with the least" if len(leading) > 1 else ""
         parts.append(f"Least {name} of the minority: {listed}{others}.")
     if board.versus:
         parts.append(f"{CLAIM[0].upper()}{CLAIM[1:]}: {_answers(board)}.")

@@ -16,8 +16,8 @@ _READING = f"""
   the rows with at least {SEEDS} of them, and {LEADING}.
 - step: time of a training step relative to the baseline's, the fastest seed of each on the same device, which may have
   been busy; a dash where no device is the same. helps?: the claim below, beside the baseline.
-- real images: what as many real images show in place of generated ones, that is a distance's floor, and the ceiling of
-  recall and label accuracy.
+- real images: the distance's floor, which two samples of these sizes show when nothing differs; recall of one half of
+  the real images beside the other; label accuracy of real images that the classifier was not fitted to.
 - Differences are paired: both runs of a seed start from the same weights and see the same images and, on the same
   kind of device, the same times, noise, flips and dropout. In a cell: the mean of the differences; its
   {100 * LEVEL:.0f} % interval (Student's t, n - 1); in % of the other's mean; at how many seeds it is better / pairs.

@@ -41,6 +41,10 @@ def draw_lines(shown: Mapping[str, Any]) -> Figure:
         for name, line in content["lines"].items():
             _draw_line(axes, line, looks.get(name), front=name == baseline)
         _scale(axes, shown, content["lines"], [line for name, line in content["lines"].items() if name in looks])
+    if "y" in shown["log"]:  # one quantity, one scale
+        ends = [axes.get_ylim() for axes in figure.axes]
+        for axes in figure.axes:
+            axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     style.list_names(figure, aside, style.head(shown["below"], across) + 0.35, listed)
     return figure
 

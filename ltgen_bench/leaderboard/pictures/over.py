@@ -19,9 +19,10 @@ from ltgen_bench.leaderboard.pictures.picture import Picture
 from ltgen_bench.leaderboard.rows import Row
 from ltgen_bench.leaderboard.statistics import Column, figures_of, short_name
 from ltgen_bench.leaderboard.sweeps import Sweep
+from ltgen_bench.spec.specs import RunSpec
 
-NAME = 12
-"""Letters of a class's name that there is room for."""
+NAMED, NAME = 12, 12
+"""So many classes, with so many letters, are named: there is room for them."""
 
 
 def per_class(name: str, title: str, board: Board, order: Sequence[str]) -> Picture | None:
@@ -46,8 +47,10 @@ def per_class(name: str, title: str, board: Board, order: Sequence[str]) -> Pict
     shown = _shown(board, f"{title}: each class", " · ".join(below), order)
     axes = {"x": "training images of the class", "y": short_name(board.records[0], metric), "falling": True}
     shown |= axes | {"log": ["x"], "panels": [{"title": "", "lines": lines}]}
-    if len(set(counts)) == len(counts) and all(len(known) <= NAME for known in class_names(board).values()):
-        shown["named"] = [[counts[c], known] for c, known in class_names(board).items()]
+    names_of = class_names(board)
+    if len(set(counts)) == len(counts) <= NAMED and names_of and max(map(len, names_of.values())) <= NAME:
+        shown |= {"x": "training images of the class, and its name"}
+        shown["named"] = [[counts[c], known] for c, known in names_of.items()]
     return Picture(name, f"{title}: distance of each class against its number of training images", shown, draw_lines)
 
 
@@ -123,8 +126,10 @@ def loss_curves(name: str, title: str, board: Board, kept: Kept, order: Sequence
         for row, shown in zip(board.all_rows, style.named(board.all_rows), strict=True)
     }
     panels: list[dict[str, Any]] = []
+    run = board.records[0].run
+    begin = run.train.warmup if isinstance(run, RunSpec) and run.train.warmup < run.train.steps / 2 else 0
     for group in GROUPS:
-        lines = {shown: line for shown, found in curves.items() if (line := _mean_curve(found, group))}
+        lines = {shown: line for shown, found in curves.items() if (line := _mean_curve(found, group, begin))}
         if lines:
             panels.append({"title": group, "lines": lines})
     if not panels:
@@ -132,18 +137,19 @@ def loss_curves(name: str, title: str, board: Board, kept: Kept, order: Sequence
     numbers = sorted({len(found) for found in curves.values() if found})
     seeds = " to ".join(map(str, numbers[:: max(1, len(numbers) - 1)]))
     below = f"{board.title} · means over {seeds} seeds and stretches of training, before any weights"
+    below += f" · from the end of the warm-up, step {begin:,}, on" * bool(begin)
     shown = _shown(board, f"{title}: denoising loss by group", below, order)
     shown |= {"x": "step", "y": "loss", "falling": False, "log": ["y"], "panels": panels}
     return Picture(name, f"{title}: loss of each group over training, by method", shown, draw_lines)
 
 
-def _mean_curve(found: Sequence[Curve], group: str) -> dict[str, list[float]] | None:
-    """Over the seeds, at the steps of the first that lie within all. Logs are written by the clock, so that between its
-    own steps a seed is a straight line."""
+def _mean_curve(found: Sequence[Curve], group: str, begin: int) -> dict[str, list[float]] | None:
+    """Over the seeds, at the steps of the first from `begin` on that lie within all. Logs are written by the clock, so
+    that between its own steps a seed is a straight line."""
     seeds = [sorted(zip(curve["step"], curve[group], strict=True)) for curve in found if group in curve]
     if not seeds:
         return None
-    first, last = max(seed[0][0] for seed in seeds), min(seed[-1][0] for seed in seeds)
+    first, last = max(begin, *(seed[0][0] for seed in seeds)), min(seed[-1][0] for seed in seeds)
     steps = [step for step, _ in seeds[0] if first <= step <= last]
     if not steps:
         return None

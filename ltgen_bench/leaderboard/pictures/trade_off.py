@@ -51,7 +51,9 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     style.label(axes, shown["x"], shown["y"])
     for axis, place in ((axes.set_xlim, 0), (axes.set_ylim, 1)):
         values = [[seed[place] for seed in line["seeds"]] for line in lines]
-        axis(*style.ends([*itertools.chain(*values), *map(statistics.fmean, values)]))
+        low, high = style.ends(itertools.chain(*values))
+        near = high + 0.1 * (high - low)  # a mean just beyond the edge is not to be cut in two
+        axis(low, near if any(high < mean < near for mean in map(statistics.fmean, values)) else high)
     for line in lines:
         look, own = listed[line["name"]], line["name"] == baseline
         x, y = (statistics.fmean(seed[place] for seed in line["seeds"]) for place in (0, 1))
@@ -104,7 +106,7 @@ def _say_what_is_outside(
             text = f"beyond the edge: {line['name']}, {seeds} around ({x:.4g}, {y:.4g})"
             text += f", mean ({mean[0]:.4g}, {mean[1]:.4g})" * bool(mean[0] > right or mean[1] > top)
             note = axes.annotate(
-                drawable(text), (1, 0), (-4, 18 + 10 * said), "axes fraction", "offset points", **style.PLAIN
+                drawable(text), (1, 1), (0, 6 + 10 * said), "axes fraction", "offset points", **style.PLAIN
             )
             note.set(fontsize=7, ha="right", va="bottom", color=style.SOFT)
             said += 1

@@ -51,6 +51,8 @@ def _draw(shown: Mapping[str, Any]) -> Figure:
     for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
         _panel(axes, panel["rows"], shown["colours"], named=number == 0 or not alike)
         tidy(axes, panel["title"], shown["x"], "")
+    if shown["x"]:  # one quantity, one scale
+        _scale(all_axes, [row for panel in panels for row in panel["rows"]])
     for number, group in enumerate(GROUPS):
         all_axes[-1].plot([], [], MARKERS[number], color=shown["colours"][group], ms=3.5, label=group)
     figure.legend(loc="outside lower right", fontsize=7, frameon=False, ncols=3)
@@ -77,18 +79,22 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, 
     for tick in axes.get_yticklabels():
         tick.set_parse_math(False)
     axes.axvline(0, color="#888888", linewidth=0.8)
-    _keep_legible(axes, [abs(value) for row in rows for values in row["groups"].values() for value in values])
 
 
-def _keep_legible(axes: Axes, sizes: Sequence[float]) -> None:
+def _scale(all_axes: Sequence[Axes], rows: Sequence[Mapping[str, Any]]) -> None:
     """Where a few are so large that all others would be a line, the scale is logarithmic beyond these, and says so."""
-    if not sizes or max(sizes) <= FAR * (usual := statistics.median(sizes)) or usual == 0:
-        return
     from matplotlib.ticker import FuncFormatter
 
-    linear = FAR / 5 * usual  # most of them stay on this part
-    axes.set_xscale("symlog", linthresh=linear)
-    axes.autoscale(axis="x")  # with margins of the new scale
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    note = axes.annotate(f"logarithmic beyond {linear:.2g}", (1, 1), (0, 2), "axes fraction", "offset points")
-    note.set(fontsize=6.5, ha="right", va="bottom", color="#666666")
+    sizes = [abs(value) for row in rows for values in row["groups"].values() for value in values]
+    usual = statistics.median(sizes) if sizes else 0
+    if usual and max(sizes) > FAR * usual:
+        linear = FAR / 5 * usual  # most of them stay on this part
+        for axes in all_axes:
+            axes.set_xscale("symlog", linthresh=linear)
+            axes.autoscale(axis="x")  # with margins of the new scale
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+            note = axes.annotate(f"logarithmic beyond {linear:.2g}", (1, 1), (0, 2), "axes fraction", "offset points")
+            note.set(fontsize=6.5, ha="right", va="bottom", color="#666666")
+    ends = [axes.get_xlim() for axes in all_axes]
+    for axes in all_axes:
+        axes.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
