@@ -58,7 +58,7 @@ def _draw_line(axes: Axes, line: Mapping[str, Any], look: Mapping[str, Any] | No
     if look is None:
         axes.plot(line["x"], line["y"], color=style.OTHERS, linewidth=0.7, alpha=0.8, zorder=2)
         return
-    size = 0 if len(line["x"]) > 30 else 7 if look["marker"] == "*" else 4
+    size = 0 if len(line["x"]) > 15 else 7 if look["marker"] == "*" else 4
     dashes = _DASHES.get(look["marker"], "-")
     axes.plot(line["x"], line["y"], **look, ls=dashes, markersize=size, linewidth=1.6, zorder=4 if front else 3)
     if spread := line.get("spread"):
@@ -77,7 +77,7 @@ def _scale(
     if "y" in shown["log"] and min(heights) > 0:
         axes.set_yscale("log")
         axes.set_ylim(0.95 * min(heights), 1.05 * max(heights))
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
